@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shvit_mobile.errors import ConflictingParameters, InvalidValue, MissingParameter
+from shvit_mobile.report.formatting import format_milliseconds
 
 from . import options as opt
 from .arguments import check_output_files, load_trained_model
@@ -154,7 +155,7 @@ def _build_timing_table(name: str, timing: CoreMLTiming) -> Table:
     table = create_table(f"{name} on {timing.device}, ms", "", "p50", "p90", "p99", "samples")
     for job, samples in (("load", timing.load), ("predict", timing.predict)):
         latency = summarize_latency(samples)
-        table.add_row(job, *(f"{value:.2f}" for value in (latency.p50, latency.p90, latency.p99)), str(latency.samples))
+        table.add_row(job, *map(format_milliseconds, (latency.p50, latency.p90, latency.p99)), str(latency.samples))
     return table
 
 

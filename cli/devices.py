@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -105,16 +105,33 @@ def _print_row_notes(found: DeviceComparison, joined: bool) -> None:
     """Print which rows are fixtures, and which belong to none of the artifacts that were given."""
     for source in dict.fromkeys(row.source for row in found.rows if row.fixture):
         print_note(f"note: {source} is a {_FIXTURE_NOTICE}.")
+    for sentence in _describe_timings(found.rows):
+        print_note(f"note: {sentence}")
+    for one in found.failures:
+        print_note(f"note: {one.device} could not measure {one.artifact} ({_format_unit(one.unit)}): {one.error}")
     if joined:
         for name in dict.fromkeys(row.artifact for row in found.rows if not row.known):
             print_note(f"note: {name} is not one of the artifacts you gave; its SHA-256 was not checked.")
+
+
+def _describe_timings(rows: Iterable[DeviceRow]) -> Iterator[str]:
+    """Describe each report whose samples cover more than the call of the runtime."""
+    from shvit_mobile.apps.devices import TIMING_PHRASES
+
+    for source, timed in dict.fromkeys((row.source, row.timed) for row in rows):
+        if timed != "runtime-call":
+            yield (
+                f"{source} is of an app that timed {TIMING_PHRASES[timed]}: its latencies are longer than those of "
+                "other reports."
+            )
 
 
 def _print_devices(found: DeviceComparison, limit: float | None) -> None:
     """Print a table of each run, then tables across runs."""
     for _, rows in groupby(found.rows, key=lambda row: row.source):
         run = list(rows)
-        print_table(_build_run_table(run), *_describe_run(run), "")
+        stages = [_build_stage_table(run)] if any(row.frame_p50 is not None for row in run) else []
+        print_table(_build_run_table(run), *stages, *_describe_run(run), "")
     if len({row.source for row in found.rows}) > 1:
         print_table(_build_fastest_table(found.rows), "")
     if found.comparisons:
@@ -150,6 +167,25 @@ def _build_run_table(rows: Sequence[DeviceRow]) -> Table:
                 _format_golden_outcome(row.preprocessing_passed, row.inference_passed),
                 _format_speed_rank(row),
                 style="green" if row.fastest else "red" if row.slowest else None,
+            )
+    return table
+
+
+def _build_stage_table(rows: Sequence[DeviceRow]) -> Table:
+    """Build the table of the stages of whole frames: medians, in milliseconds."""
+    table = create_table("Whole frames: median of each stage, ms", gap=1)
+    for heading in ("artifact", "unit"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("prepro-\ncessing", "tensor", "infer-\nence", "decoding", "whole\nframe", "frames\nper s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, group in groupby(rows, key=lambda row: row.artifact):
+        for index, row in enumerate(group):
+            stages = (row.preprocessing_p50, row.tensor_p50, row.inference_p50, row.decoding_p50, row.frame_p50)
+            table.add_row(
+                format_cell(break_before_precision(name, row.precision)) if index == 0 else "",
+                format_cell(_format_unit(row.unit)),
+                *map(format_milliseconds, stages),
+                format_number(1000 / row.frame_p50, 0) if row.frame_p50 else NO_VALUE,
             )
     return table
 
@@ -195,7 +231,7 @@ def _build_fastest_table(rows: Sequence[DeviceRow]) -> Table:
                 format_cell(_format_unit(fastest.unit)),
                 format_milliseconds(fastest.p50),
                 _format_interval(fastest),
-                f"{fastest.p50 / best[0][0].p50:.2f}",
+                f"{fastest.p50 / best[0][0].p50:.2f}" if fastest.timed == best[0][0].timed else NO_VALUE,
                 format_cell(f"{_format_unit(slowest.unit)}: {format_milliseconds(slowest.p50)}")
                 if slowest is not fastest
                 else NO_VALUE,
@@ -214,21 +250,24 @@ def _build_comparison_table(comparisons: Iterable[RunComparison], limit: float |
     for heading in ("earlier\nms", "now\nms", "time,\n%", "95% interval,\n%"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    colors = {"slower": "red", "open": "yellow", "within": None}
+    colors = {"slower": "red", "open": "yellow", "within": None, "other timing": "yellow"}
+    verdict: str
     for one in comparisons:
         slowdown = one.slowdown
         verdict = "within" if limit is None else evaluate_slowdown(slowdown, limit)
+        if not one.same_timing:
+            verdict = "other timing"
         table.add_row(
             format_cell(f"{one.device}\nsince {one.earlier_created[:10]}{_format_fixture_mark(one.fixture)}"),
             format_cell(break_before_precision(one.artifact, one.precision)),
             format_cell(_format_unit(one.unit)),
             format_milliseconds(one.earlier_ms),
             format_milliseconds(one.later_ms),
-            f"{100 * (slowdown.value - 1):+.1f}",
+            f"{100 * (slowdown.value - 1):+.1f}" if one.same_timing else NO_VALUE,
             NO_VALUE
-            if slowdown.low is None or slowdown.high is None
+            if slowdown.low is None or slowdown.high is None or not one.same_timing
             else f"{100 * (slowdown.low - 1):+.1f} to {100 * (slowdown.high - 1):+.1f}",
-            "" if limit is None else verdict,
+            "" if limit is None and one.same_timing else verdict,
             style=colors[verdict],
         )
     return table

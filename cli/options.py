@@ -536,11 +536,19 @@ PhoneRounds = Annotated[
 ]
 PhoneIterations = Annotated[
     int | None,
-    option(TIMING_PANEL, "Timed inferences per round (default: the app's).", "--iterations", metavar="N", min=1),
+    option(TIMING_PANEL, "Timed inferences per turn, instead of --seconds.", "--iterations", metavar="N", min=1),
 ]
+PhoneSeconds = Annotated[
+    float | None,
+    option(TIMING_PANEL, "Length of each model's turn in a round (default: 1).", "--seconds", metavar="SECONDS"),
+]
+AllowLowPower = Annotated[
+    bool, option(TIMING_PANEL, "Measure although a power-saving mode is on.", "--allow-low-power")
+]
+AllowHeat = Annotated[bool, option(TIMING_PANEL, "Start although the phone is warm.", "--allow-heat")]
 PhoneWarmUp = Annotated[
     int | None,
-    option(TIMING_PANEL, "Untimed inferences before them (default: the app's).", "--warm-up", metavar="N", min=0),
+    option(TIMING_PANEL, "Untimed inferences before them (default: 0.5 s of them).", "--warm-up", metavar="N", min=0),
 ]
 Sustained = Annotated[
     int | None,

@@ -21,11 +21,14 @@ def phone(
     timeout: opt.Timeout = 600,
     any_version: opt.AnyVersion = False,
     rounds: opt.PhoneRounds = None,
+    seconds: opt.PhoneSeconds = None,
     iterations: opt.PhoneIterations = None,
     warm_up: opt.PhoneWarmUp = None,
     sustained: opt.Sustained = None,
     threads: opt.PhoneThreads = None,
     compute: opt.ComputeUnits = None,
+    allow_low_power: opt.AllowLowPower = False,
+    allow_heat: opt.AllowHeat = False,
     baseline: opt.Baseline = None,
     max_slowdown: opt.MaxSlowdown = None,
     out: opt.PhoneReport = None,
@@ -49,10 +52,13 @@ def phone(
         create_run_id(),
         rounds=rounds,
         iterations=iterations,
+        seconds=seconds,
         warm_up=warm_up,
         sustained_s=sustained,
         threads=counts or (),
         compute=tuple(str(unit) for unit in compute or ()),  # type: ignore[misc]
+        allow_low_power=allow_low_power,
+        allow_heat=allow_heat,
     )
     with JobProgress("Phone") as progress:
         found = measure_on_phone(

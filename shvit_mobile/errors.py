@@ -144,6 +144,8 @@ PhoneFault = Literal[
     "crash",
     "timeout",
     "not_measured",
+    "low_power",
+    "too_warm",
     "no_report",
     "other_run",
     "disconnected",

@@ -8,10 +8,9 @@ from typing import Any
 
 from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.device_report import DeviceReport
-from shvit_mobile.contracts.document import CHECKSUM_FIELD, SCHEMA_VERSION, compute_content_sha256, parse_version
+from shvit_mobile.contracts.document import CHECKSUM_FIELD, compute_content_sha256, parse_version
 
-MAJOR, MINOR = parse_version(SCHEMA_VERSION)
-NEWER_MINOR, NEWER_MAJOR = f"{MAJOR}.{MINOR + 1}", f"{MAJOR + 1}.0"
+NEWER_MAJOR = "2.0"
 ABSENT = object()
 NOT_A_HASH = "67B449E4"
 
@@ -58,6 +57,18 @@ FAULTS: dict[str, list[Fault]] = {
         Fault("unknown-compute-unit", ("results", 0, "compute"), "quantum", "results.0.compute"),
         Fault("unknown-thermal-state", ("conditions", "thermal", 0, "state"), "cosy", "conditions.thermal.0.state"),
         Fault("battery-past-full", ("conditions", "battery"), 64, "conditions.battery"),
+        Fault("no-timing", ("settings", "timed"), ABSENT, "settings.timed"),
+        Fault("unknown-timing", ("settings", "timed"), "everything", "settings.timed"),
+        Fault("unknown-override", ("settings", "overrides"), ["sleep"], "settings.overrides.0"),
+        Fault("percentile-of-few-samples", ("results", 0, "latency", "p99"), 9.5, "latency.p99"),
+        Fault("no-mean", ("results", 0, "latency", "mean"), ABSENT, "results.0.latency.mean"),
+        Fault("stage-missing", ("results", 0, "stages", "tensor"), ABSENT, "results.0.stages.tensor"),
+        Fault("stage-of-other-frames", ("results", 0, "stages", "tensor", "samples"), 119, "tensor.samples"),
+        Fault("percentiles-out-of-order", ("results", 0, "stages", "decoding", "p90"), 0.001, "decoding.p90"),
+        Fault("total-below-its-stages", ("results", 0, "stages", "total", "mean"), 9.9, "total.mean"),
+        Fault("low-power-not-allowed", ("conditions", "low_power"), True, "conditions.low_power"),
+        Fault("warm-before-it-began", ("conditions", "thermal", 0, "state"), "serious", "conditions.thermal.0.state"),
+        Fault("failure-without-reason", ("failures",), [{"name": "a", "engine": "b"}], "failures.0.error"),
         Fault("fraction-of-an-image", ("results", 0, "golden", "same_class"), 3.5, "results.0.golden.same_class"),
     ],
     "manifest": [
@@ -125,7 +136,12 @@ def to_newer_minor(value: dict[str, Any]) -> dict[str, Any]:
     copy = {
         key: {**part, "added": [1, 2]} if has_own_fields(key, part) else part for key, part in deepcopy(value).items()
     }
-    newer = {**copy, "schema_version": NEWER_MINOR, "added_later": {"by": "a newer version", "values": [0.5, None]}}
+    major, minor = parse_version(value["schema_version"])
+    newer = {
+        **copy,
+        "schema_version": f"{major}.{minor + 1}",
+        "added_later": {"by": "a newer version", "values": [0.5, None]},
+    }
     checksum = newer.pop(CHECKSUM_FIELD, None)
     return newer if checksum is None else {**newer, CHECKSUM_FIELD: compute_content_sha256(newer)}
 

@@ -6,7 +6,7 @@ times what the round was like, times a long tail.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from random import Random
@@ -21,13 +21,18 @@ from shvit_mobile.contracts.device_report import (
     DeviceInfo,
     DeviceReport,
     DeviceResult,
+    FailedContestant,
+    FramePicture,
     GoldenCheck,
+    LatencySummary,
+    StageLatencies,
     SustainedWindow,
     ThermalSample,
     ThermalState,
+    compute_percentile,
 )
 
-ROUNDS, ITERATIONS, WARM_UP = 12, 10, 5
+ROUNDS, ITERATIONS, WARM_UP, FRAMES = 12, 10, 5, 10
 OPERATORS = 224
 SUSTAINED_WINDOWS, WINDOW_SECONDS = 12, 15
 HEATING: tuple[ThermalState, ...] = ("nominal",) * 3 + ("fair",) * 4 + ("serious",) * 5
@@ -42,6 +47,9 @@ class FixturePhone:
         speedups: of the other precisions, by name; `(precision, compute or threads)` goes before the precision alone.
         sustained: (precision, compute or threads) that also ran until the phone was hot.
         golden_fails: its decoder of JPEG is not the goldens'.
+        preprocessing_ms: of one frame.
+        version: of the report; 1.0 has no stages, and its iOS app timed the input's tensor within an inference.
+        failed: (precision, threads, error) that the app could not measure.
     """
 
     file: str
@@ -54,6 +62,9 @@ class FixturePhone:
     speedups: Mapping[object, float] = field(default_factory=dict)
     sustained: tuple[str, ComputeUnits | int] | None = None
     golden_fails: bool = False
+    preprocessing_ms: float = 1.6
+    version: str = "1.1"
+    failed: tuple[str, int, str] | None = None
 
 
 def build_device(name: str, model: str, system: str, memory: float, cores: int) -> DeviceInfo:
@@ -79,6 +90,7 @@ PIXEL = FixturePhone(
     app=ANDROID,
     created="2025-02-14T10:05:00+01:00",
     seed=4,
+    preprocessing_ms=3.2,
     milliseconds={1: 21.4, 2: 12.1, 4: 8.3},
     # Against its earlier run: slower past any doubt with four threads, perhaps with two.
     speedups={"int8": 2.45, ("int8", 4): 2.45 / 1.14, ("int8", 2): 2.45 / 1.05},
@@ -87,6 +99,8 @@ PIXEL = FixturePhone(
         battery=0.64,
         charging=False,
         thermal=build_thermal_trace("nominal", "nominal", "fair", every=20, headroom=(0.41, 0.52, 0.68)),
+        waited_s=14.0,
+        sustained_performance=True,
     ),
 )
 PHONES = (
@@ -110,6 +124,7 @@ PHONES = (
         seed=2,
         milliseconds={"cpu": 9.8, "cpu-and-gpu": 5.1, "cpu-and-neural-engine": 1.9, "all": 1.95},
         speedups={"int8": 0.98, "int8-weights": 1.03, ("int8", "cpu"): 0.66, ("int8", "cpu-and-gpu"): 0.8},
+        version="1.0",
         conditions=DeviceConditions(
             low_power=False, battery=0.52, charging=True, thermal=build_thermal_trace(*HEATING, every=30)
         ),
@@ -136,6 +151,8 @@ PHONES = (
         seed=5,
         milliseconds={1: 16.2, 2: 9.0, 4: 5.9},
         speedups={"int8": 2.8},
+        preprocessing_ms=2.9,
+        failed=("fp32", 8, "shvit_s1-224-executorch-fp32.pte failed: ExecuTorch's error 33."),
         conditions=DeviceConditions(
             low_power=False,
             battery=0.91,
@@ -158,36 +175,67 @@ PHONES = (
             battery=0.33, charging=False, thermal=build_thermal_trace("nominal", "fair", "fair", every=45)
         ),
         golden_fails=True,
+        version="1.0",
     ),
 )
-# The same phone a month before: what a regression is held against.
-EARLIER = replace(PIXEL, created="2025-01-14T10:00:00+01:00", seed=14, speedups={"int8": 2.45})
+# The same phone a month before: what a regression is held against. Its app timed the call of the runtime, too.
+EARLIER = replace(PIXEL, created="2025-01-14T10:00:00+01:00", seed=14, speedups={"int8": 2.45}, version="1.0")
+# A phone whose app timed more than the call a month before: no comparison of the two means anything.
+OTHER_TIMING = replace(PHONES[0], created="2025-01-14T10:20:00+01:00", seed=11, version="1.0")
 
 
 def build_device_report(one: FixturePhone) -> DeviceReport:
     """The report of a phone: each artifact for its system on each compute unit, or with each number of threads."""
     draws = Random(one.seed)
+    timed = one.version != "1.0"
     # Core ML decides on its threads.
     target, threads = ("coreml", None) if one.app == IOS else ("executorch", 1)
     chosen = [export for export in EXPORTS if export.target == target]
     system = {"ios": one.device.system} if one.app == IOS else {"executorch": "1.4.1"}
+    settings = BenchmarkSettings(threads=threads, batch=1, rounds=ROUNDS, warm_up=WARM_UP, iterations=ITERATIONS)
+    conditions = one.conditions
+    if timed:
+        settings = settings.model_copy(update=build_timing(one))
+    else:
+        conditions = conditions.model_copy(update={"waited_s": None, "sustained_performance": None})
     return DeviceReport(
+        schema_version=one.version,
         created=one.created,
         app=one.app,
         fixture=True,
         versions={"shvit-mobile": "0.1.0", **system},
         device=one.device,
-        settings=BenchmarkSettings(threads=threads, batch=1, rounds=ROUNDS, warm_up=WARM_UP, iterations=ITERATIONS),
-        conditions=one.conditions,
+        settings=settings,
+        conditions=conditions,
         results=tuple(build_result(one, export, unit, draws) for export, unit in product(chosen, one.milliseconds)),
+        failures=tuple(build_failures(one, chosen)),
     )
+
+
+def build_timing(one: FixturePhone) -> dict[str, object]:
+    """What the settings of a report say about its timing, since version 1.1."""
+    picture = (
+        FramePicture(width=640, height=480, format="bgra")
+        if one.app == IOS
+        else FramePicture(width=640, height=480, format="yuv-420", quarter_turns=1)
+    )
+    overrides = ("low-power",) if one.conditions.low_power else ()
+    return {"timed": "runtime-call", "frames_s": 0.25, "picture": picture, "overrides": overrides}
+
+
+def build_failures(one: FixturePhone, exports: list[FixtureExport]) -> Iterator[FailedContestant]:
+    if one.failed is None:
+        return
+    precision, threads, error = one.failed
+    (name,) = (export.name for export in exports if export.precision == precision)
+    yield FailedContestant(name=name, engine="ExecuTorch 1.4.1 (XNNPACK)", threads=threads, error=error)
 
 
 def build_result(one: FixturePhone, export: FixtureExport, unit: ComputeUnits | int, draws: Random) -> DeviceResult:
     speedup = one.speedups.get((export.precision, unit), one.speedups.get(export.precision, 1.0))
     typical = one.milliseconds[unit] / speedup
     rounds = tuple(simulate_round(typical, draws) for _ in range(ROUNDS))
-    first = rounds[0][0]
+    first, samples = rounds[0][0], [sample for turn in rounds for sample in turn]
     coreml = not isinstance(unit, int)
     return DeviceResult(
         name=export.name,
@@ -199,8 +247,9 @@ def build_result(one: FixturePhone, export: FixtureExport, unit: ComputeUnits | 
         compile_ms=round(export.bytes / 4e4 * draws.uniform(0.9, 1.1), 3) if coreml else None,
         load_ms=round(export.bytes / 3e5 * draws.uniform(0.9, 1.1), 3),
         first_ms=round(first * draws.uniform(2, 4), 4),
-        latency=summarize_latency([sample for samples in rounds for sample in samples]),
+        latency=summarize_latency(samples) if one.version != "1.0" else summarize_all_percentiles(samples),
         samples_ms=rounds,
+        stages=None if one.version == "1.0" else simulate_stages(one, typical, len(samples)),
         windows=simulate_windows(typical, draws) if one.sustained == (export.precision, unit) else (),
         peak_memory_bytes=int(export.bytes * draws.uniform(1.6, 2.0)),
         running_memory_bytes=int(export.bytes * draws.uniform(1.1, 1.3)),
@@ -223,6 +272,31 @@ def simulate_round(typical: float, draws: Random) -> tuple[float, ...]:
         )
         for _ in range(ITERATIONS)
     )
+
+
+def summarize_all_percentiles(samples: list[float]) -> LatencySummary:
+    """A summary as version 1.0 wrote it."""
+    return LatencySummary(
+        samples=len(samples),
+        p50=compute_percentile(samples, 50),
+        p90=compute_percentile(samples, 90),
+        p95=compute_percentile(samples, 95),
+        p99=compute_percentile(samples, 99),
+        least=min(samples),
+    )
+
+
+def simulate_stages(one: FixturePhone, typical: float, seed: int) -> StageLatencies:
+    """Whole frames: between two calls the caches are cold and the clocks fall, so that a call takes longer."""
+    draws = Random(f"{one.seed} {typical} {seed}")
+    typicals = {"preprocessing": one.preprocessing_ms, "tensor": 0.12, "inference": 1.15 * typical, "decoding": 0.07}
+    frames = [
+        {name: round(value * (1 + 0.02 * draws.gammavariate(1.5, 1.0)), 4) for name, value in typicals.items()}
+        for _ in range(ROUNDS * FRAMES)
+    ]
+    totals = [round(sum(frame.values()) + 0.0003, 4) for frame in frames]
+    stages = {name: summarize_latency([frame[name] for frame in frames]) for name in typicals}
+    return StageLatencies(**stages, total=summarize_latency(totals))
 
 
 def simulate_windows(typical: float, draws: Random) -> tuple[SustainedWindow, ...]:

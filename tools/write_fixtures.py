@@ -1,6 +1,7 @@
 """Write `schemas/fixtures/`: documents that the tests in Python, Swift and Kotlin read.
 
 Valid documents are in a folder of their kind. `device_report_earlier/` is an earlier run of one of the phones,
+`device_report_other_timing/` one of an app that timed more than the call of the runtime,
 `newer_minor/` is what a later version may write, and `invalid/` must be rejected, with an index of the reasons. The
 latencies are made up.
 """
@@ -23,7 +24,7 @@ from fixture_models import (
     build_small_drift_report,
     write_goldens,
 )
-from fixture_phones import EARLIER, PHONES, build_device_report
+from fixture_phones import EARLIER, OTHER_TIMING, PHONES, build_device_report
 
 from shvit_mobile.contracts.document import Document
 from shvit_mobile.contracts.goldens import Goldens
@@ -40,6 +41,7 @@ def write_fixtures(folder: Path) -> None:
     for phone in PHONES:
         build_device_report(phone).save(folder / "device_report" / f"{phone.file}.json")
     build_device_report(EARLIER).save(folder / "device_report_earlier" / f"{EARLIER.file}.json")
+    build_device_report(OTHER_TIMING).save(folder / "device_report_other_timing" / f"{OTHER_TIMING.file}.json")
     for export in EXPORTS:
         build_manifest(export).save(folder / "manifest" / f"{export.stem}.manifest.json")
     for precision in ("fp16", "int8"):

@@ -25,7 +25,7 @@ final class EmbeddedModelTests: XCTestCase {
     /// Runs the benchmark (`-benchmark all`) with this phone's own runtimes; briefly, since the figures are not used.
     func testABenchmarkOfAllModelsWritesAReportThatNamesThePhone() async throws {
         let trials = Trial.all(of: Device.store.listing().models, computes: DeviceReport.Compute.allCases)
-        let plan = try Profiler.Plan(warmUp: 1, turn: .iterations(2), rounds: 2)
+        let plan = try Profiler.Plan(warmUp: .iterations(1), turn: .iterations(2), rounds: 2)
         let outcome = try await Device.benchmark.measure(trials, plan: plan, about: await Device.about())
         XCTAssertTrue(outcome.failures.isEmpty, "\(outcome.failures)")
         let report = try XCTUnwrap(outcome.report)

@@ -11,17 +11,25 @@ from shvit_mobile.apps.known_artifacts import check_artifacts
 from shvit_mobile.apps.regression import Slowdown, estimate_slowdown
 from shvit_mobile.bench.statistics import estimate_median
 from shvit_mobile.contracts.device_report import (
+    BenchmarkSettings,
     ComputeUnits,
     DeviceConditions,
     DeviceReport,
     DeviceResult,
+    FailedContestant,
     GoldenCheck,
+    InferenceTiming,
     ThermalState,
 )
 from shvit_mobile.contracts.document import Contract, JsonFloat
 from shvit_mobile.contracts.drift_row import DriftRow, Execution
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 
+# What a sample covers, as a noun.
+TIMING_PHRASES: dict[InferenceTiming, str] = {
+    "runtime-call": "the runtime's call alone",
+    "tensor-and-runtime-call": "the call with input and output",
+}
 _THERMAL_STATES: tuple[ThermalState, ...] = ("nominal", "fair", "serious", "critical")
 
 
@@ -36,8 +44,12 @@ class DeviceRow(Contract):
         unit: The allowed compute units, or the number of threads, as text.
         threads: None if the engine decides.
         known: Whether its artifact is among those given.
-        p50, p90, p95, p99, least: Of all samples, in milliseconds.
+        timed: What a sample covers.
+        p50, p90, p95, p99, least, mean: Of all samples, in milliseconds; None if the samples do not support it, or the
+            report does not state it.
         typical, typical_low, typical_high: The median of the rounds' medians with its 95% interval.
+        preprocessing_p50, tensor_p50, inference_p50, decoding_p50, frame_p50: The median of each stage of whole frames,
+            and of all of it; None if the report has no stages.
         fastest, slowest: Within this run, among the units of this artifact.
         worst_thermal: The worst thermal state of the run.
         sustained: Latency at the end of a sustained run relative to its beginning.
@@ -63,11 +75,18 @@ class DeviceRow(Contract):
     known: bool
     samples: int
     rounds: int
+    timed: InferenceTiming
     p50: float
-    p90: float
-    p95: float
-    p99: float
+    p90: float | None
+    p95: float | None
+    p99: float | None
     least: float
+    mean: float | None
+    preprocessing_p50: float | None
+    tensor_p50: float | None
+    inference_p50: float | None
+    decoding_p50: float | None
+    frame_p50: float | None
     typical: float
     typical_low: float | None
     typical_high: float | None
@@ -94,6 +113,7 @@ class RunComparison(Contract):
         earlier_ms, later_ms: The median round of each.
         slowdown: The slowdown of the later one, with its interval.
         same_artifact: Whether both measured the same bytes.
+        same_timing: Whether a sample of both covers the same; without it, the ratio means nothing.
         differences: Other differences, as text.
     """
 
@@ -110,6 +130,7 @@ class RunComparison(Contract):
     later_ms: float
     slowdown: Slowdown
     same_artifact: bool
+    same_timing: bool
     differences: tuple[str, ...]
 
 
@@ -138,6 +159,21 @@ class DriftPair(Contract):
     golden: GoldenCheck
 
 
+class Failure(Contract):
+    """A contestant that a device could not measure.
+
+    Attributes:
+        source: The file of the device report.
+        error: What the app said.
+    """
+
+    source: str
+    device: str
+    artifact: str
+    unit: str
+    error: str
+
+
 class DeviceComparison(Contract):
     """All of it, in the order the reports were given.
 
@@ -149,6 +185,7 @@ class DeviceComparison(Contract):
     comparisons: tuple[RunComparison, ...] = ()
     drift: tuple[DriftPair, ...] = ()
     missing: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
 def compare_devices(
@@ -171,7 +208,19 @@ def compare_devices(
         comparisons=tuple(_compare_runs(*pair, known) for pair in pairs),
         drift=tuple(pair for run in runs for pair in _build_drift_pairs(run, known)),
         missing=tuple(missing) if baseline else (),
+        failures=tuple(failure for run in runs for failure in _list_failures(run)),
     )
+
+
+def _list_failures(run: DeviceRun) -> Iterator[Failure]:
+    for failed in run.report.failures:
+        yield Failure(
+            source=run.source,
+            device=get_device_name(run.report),
+            artifact=failed.name,
+            unit=format_compute_unit(run.report, failed),
+            error=failed.error,
+        )
 
 
 def _build_device_rows(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterator[DeviceRow]:
@@ -180,7 +229,7 @@ def _build_device_rows(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterato
     for result in report.results:
         rivals = [p50 for (name, _), p50 in medians.items() if name == result.name]
         typical = estimate_median(result.samples_ms)
-        latency, golden = result.latency, result.golden
+        latency, stages, golden = result.latency, result.stages, result.golden
         yield DeviceRow(
             source=run.source,
             created=report.created,
@@ -199,7 +248,13 @@ def _build_device_rows(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterato
             artifact_sha256=result.artifact_sha256,
             known=result.artifact_sha256 in known,
             rounds=typical.rounds,
+            timed=report.timed,
             **vars(latency),
+            preprocessing_p50=stages.preprocessing.p50 if stages else None,
+            tensor_p50=stages.tensor.p50 if stages else None,
+            inference_p50=stages.inference.p50 if stages else None,
+            decoding_p50=stages.decoding.p50 if stages else None,
+            frame_p50=stages.total.p50 if stages else None,
             typical=typical.value,
             typical_low=typical.low,
             typical_high=typical.high,
@@ -277,6 +332,7 @@ def _compare_runs(before: _RunResult, after: _RunResult, known: Mapping[str, Man
         later_ms=estimate_median(after.result.samples_ms).value,
         slowdown=estimate_slowdown(before.result.samples_ms, after.result.samples_ms),
         same_artifact=before.result.artifact_sha256 == after.result.artifact_sha256,
+        same_timing=earlier.timed == later.timed,
         differences=tuple(_describe_differences(before, after)),
     )
 
@@ -291,6 +347,9 @@ def _describe_differences(before: _RunResult, after: _RunResult) -> Iterator[str
         "app": (earlier.app, later.app),
         "low-power mode": (was.low_power, is_now.low_power),
         "worst thermal state": (_find_worst_thermal(was), _find_worst_thermal(is_now)),
+        "sustained performance mode": (was.sustained_performance, is_now.sustained_performance),
+        "turn": (_describe_turn(earlier.settings), _describe_turn(later.settings)),
+        "timed": (TIMING_PHRASES[earlier.timed], TIMING_PHRASES[later.timed]),
     }
     for name, (first, second) in facts.items():
         if first != second:
@@ -332,12 +391,12 @@ def get_device_name(report: DeviceReport) -> str:
     return report.device.name or report.device.model
 
 
-def get_threads(report: DeviceReport, result: DeviceResult) -> int | None:
+def get_threads(report: DeviceReport, result: DeviceResult | FailedContestant) -> int | None:
     """Return the chosen number of threads; None if the engine decides."""
     return result.threads or report.settings.threads
 
 
-def format_compute_unit(report: DeviceReport, result: DeviceResult) -> str:
+def format_compute_unit(report: DeviceReport, result: DeviceResult | FailedContestant) -> str:
     """Return the compute units that Core ML may use, or the number of threads of another engine."""
     threads = get_threads(report, result)
     if threads is None or result.compute != "cpu" or result.name.endswith(TARGET_SUFFIXES["coreml"]):
@@ -358,6 +417,12 @@ def _compute_sustained_slowdown(result: DeviceResult) -> float | None:
         median(window.p50 for window in part) for part in (result.windows[:quarter], result.windows[-quarter:])
     )
     return last / first if first else None
+
+
+def _describe_turn(settings: BenchmarkSettings) -> str:
+    warm_up = f"{settings.warm_up}" if settings.warm_up_s is None else f"{settings.warm_up_s:g} s"
+    turn = f"{settings.iterations} inferences" if settings.turn_s is None else f"{settings.turn_s:g} s"
+    return f"{turn} after {warm_up} of warm-up"
 
 
 def _format_fact(value: str | bool | None) -> str:

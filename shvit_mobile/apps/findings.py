@@ -17,7 +17,7 @@ def evaluate_devices(
 
     Raises:
         InvalidValue: If the limit is negative or not finite.
-        MissingParameter: If there is a limit and no run has an earlier run.
+        MissingParameter: If there is a limit and no run has an earlier run that was timed alike.
     """
     failures = tuple(describe_failed_goldens(runs))
     if max_slowdown is None:
@@ -31,6 +31,13 @@ def evaluate_devices(
             "`max_slowdown` is given, but no report has an earlier run.",
             why="An earlier run has the same device, artifact name, compute units, threads and batch.",
             hint="Give earlier reports as `baseline`.",
+            parameter="baseline",
+        )
+    if not any(one.same_timing for one in comparison.comparisons):
+        raise MissingParameter(
+            "`max_slowdown` is given, but no earlier run was timed like its later one.",
+            why=f"{describe_other_timings(comparison.comparisons)[0]}",
+            hint="Measure the earlier version again with an app of this version, and give that report as `baseline`.",
             parameter="baseline",
         )
     slowdowns = describe_slowdowns(comparison.comparisons, max_slowdown)
@@ -62,22 +69,38 @@ def describe_slowdowns(comparisons: Iterable[RunComparison], limit: float) -> li
     return [
         f"{_format_comparison(one)}, more than {100 * limit:g}%{_format_differences(one)}."
         for one in comparisons
-        if evaluate_slowdown(one.slowdown, limit) == "slower"
+        if one.same_timing and evaluate_slowdown(one.slowdown, limit) == "slower"
     ]
 
 
 def describe_undecided(comparison: DeviceComparison, limit: float) -> list[str]:
-    """Describe each comparison whose interval contains the limit, and the rows without an earlier run."""
+    """Describe what the limit was not held against: undecided comparisons, other timings, and missing runs."""
     sentences = []
     for one in comparison.comparisons:
-        if evaluate_slowdown(one.slowdown, limit) != "open":
+        if not one.same_timing or evaluate_slowdown(one.slowdown, limit) != "open":
             continue
         if one.slowdown.low is None:
             reason = f"too few rounds for an interval: both runs need {MIN_ROUNDS}"
         else:
             reason = f"the interval contains {100 * limit:g}%; more rounds would decide"
         sentences.append(f"{_format_comparison(one)}: {reason}{_format_differences(one)}.")
-    return [*sentences, *(f"{rows}: no earlier run to compare with." for rows in comparison.missing)]
+    return [
+        *sentences,
+        *(f"{one.device}, {one.artifact}, {one.unit}: not measured: {one.error}" for one in comparison.failures),
+        *describe_other_timings(comparison.comparisons),
+        *(f"{rows}: no earlier run to compare with." for rows in comparison.missing),
+    ]
+
+
+def describe_other_timings(comparisons: Iterable[RunComparison]) -> list[str]:
+    """Describe the earlier runs whose samples cover something else, a sentence for each pair of runs."""
+    found: dict[str, int] = {}
+    for one in comparisons:
+        if not one.same_timing:
+            difference = next(text for text in one.differences if text.startswith("timed "))
+            sentence = f"{one.device} cannot be compared with {one.earlier}: {difference}"
+            found[sentence] = found.get(sentence, 0) + 1
+    return [f"{sentence} ({count} row{'s' if count > 1 else ''})." for sentence, count in found.items()]
 
 
 def _format_comparison(one: RunComparison) -> str:

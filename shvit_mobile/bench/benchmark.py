@@ -114,7 +114,7 @@ def run_benchmark(
         app=format_measured_by("benchmark"),
         versions=get_package_versions(*_PACKAGES),
         device=describe_host(),
-        settings=settings,
+        settings=settings.model_copy(update={"timed": "runtime-call"}),
         roofs=rooflines,
         results=results,
     )

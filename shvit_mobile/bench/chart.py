@@ -1,4 +1,4 @@
-"""Draws latencies as one SVG file: a bar to the median of each contestant, a line to its 99th percentile."""
+"""Draws latencies as one SVG file: a bar to the median of each contestant, a line to its highest percentile."""
 
 from html import escape
 from math import floor, log10
@@ -18,7 +18,7 @@ def render_latency_chart(report: DeviceReport) -> str:
     """Return the chart of a report, for light and dark pages."""
     results = report.results
     height = TOP_MARGIN + ROW_HEIGHT * len(results) + BOTTOM_MARGIN
-    most = max(result.latency.p99 for result in results)
+    most = max(result.latency.tail for result in results)
     step = choose_tick_step(most)
     scale = (WIDTH - LABEL_WIDTH - FIGURE_WIDTH) / most
     parts = [
@@ -26,7 +26,8 @@ def render_latency_chart(report: DeviceReport) -> str:
         f"<style>{_STYLE}</style>",
         f'<rect class="page" width="{WIDTH}" height="{height}"/>',
         f'<text class="title" x="16" y="26">Milliseconds per inference, {escape(_format_conditions(report))}</text>',
-        f'<text class="faint" x="16" y="46">{escape(report.device.model)}: bar to the median, line to p99</text>',
+        f'<text class="faint" x="16" y="46">{escape(report.device.model)}: bar to the median, line to '
+        f"{_format_tails(report)}</text>",
     ]
     value = 0.0
     while value <= most:
@@ -47,18 +48,23 @@ def _draw_row(result: DeviceResult, top: float, scale: float) -> list[str]:
     latency, middle = result.latency, top + ROW_HEIGHT / 2
     color = INT8_COLOR if result.precision.startswith("int8") else FLOAT_COLOR
     ratio = "" if result.ratio is None else f" · {result.ratio.value:.2f}×"
+    end = LABEL_WIDTH + latency.tail * scale
     return [
         f'<text x="{LABEL_WIDTH - 8}" y="{middle + 4}" text-anchor="end">{escape(_shorten_name(result.name))}</text>',
         f'<rect x="{LABEL_WIDTH}" y="{top + 6}" width="{latency.p50 * scale:.1f}" height="{ROW_HEIGHT - 12}" rx="2" '
         f'fill="{color}"/>',
-        f'<line class="line" x1="{LABEL_WIDTH + latency.p50 * scale:.1f}" x2="{LABEL_WIDTH + latency.p99 * scale:.1f}" '
-        f'y1="{middle}" y2="{middle}"/>',
-        f'<text x="{LABEL_WIDTH + latency.p99 * scale + 8:.1f}" y="{middle + 4}">{latency.p50:.2f}{ratio}</text>',
+        f'<line class="line" x1="{LABEL_WIDTH + latency.p50 * scale:.1f}" x2="{end:.1f}" y1="{middle}" y2="{middle}"/>',
+        f'<text x="{end + 8:.1f}" y="{middle + 4}">{latency.p50:.2f}{ratio}</text>',
     ]
 
 
 def _format_conditions(report: DeviceReport) -> str:
     return f"{report.settings.threads_text}, batch {report.settings.batch}"
+
+
+def _format_tails(report: DeviceReport) -> str:
+    """Return the percentiles at which the lines end: contestants may have other numbers of samples."""
+    return " or ".join(dict.fromkeys(result.latency.tail_name for result in report.results))
 
 
 def _shorten_name(name: str, most: int = 38) -> str:

@@ -1,13 +1,36 @@
-"""The device report: latency and memory on one device; the benchmark and the phone apps write it."""
+"""The device report: latency and memory on one device; the benchmark and the phone apps write it.
 
-from collections.abc import Sequence
+What is timed, since version 1.1:
+
+- A sample of `samples_ms` is the call of the runtime alone: the input is the runtime's own tensor, and the output is
+  not read yet. Between two calls of a turn, at most the input is made and the output read.
+- `stages` are whole frames, measured after each turn: preprocessing (from the picture in memory to the values of the
+  tensor, or to the pixels for a model that takes a picture), tensor (from these to the runtime's own input), inference
+  (the call of the runtime), decoding (from the runtime's output to the five most likely labels), and all of it.
+- A percentile is stated if at least ten samples lie above it: p90 from 100 samples on, p95 from 200, p99 from 1,000.
+
+Version 1.0 states every percentile and has no stages. Its samples from iOS cover tensor and decoding too.
+"""
+
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from math import isclose
+from itertools import pairwise
+from math import fsum, isclose
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Milliseconds, Proportion, Sha256
+from shvit_mobile.contracts.document import (
+    Contract,
+    Count,
+    Document,
+    JsonFloat,
+    Milliseconds,
+    Proportion,
+    SchemaVersion,
+    Sha256,
+    parse_version,
+)
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.errors import BadReport
 
@@ -21,10 +44,21 @@ ComputeUnits = Literal["cpu", "cpu-and-gpu", "cpu-and-neural-engine", "all"]
 # Apple's thermal states. Of Android's, NONE is nominal, LIGHT and MODERATE are fair, SEVERE is serious, and all
 # above are critical.
 ThermalState = Literal["nominal", "fair", "serious", "critical"]
+# What a sample covers: the call of the runtime, or also what is before and after it.
+InferenceTiming = Literal["runtime-call", "tensor-and-runtime-call"]
+# What a run was told to accept: a power-saving mode, or a phone that is warm before it starts.
+Override = Literal["low-power", "heat"]
+_TIMED_SINCE = (1, 1)
+_TAIL_SAMPLES = 10
+TAIL_PERCENTILES = (90, 95, 99)
 
 
 def _is_none(value: object) -> bool:
     return value is None
+
+
+def _is_empty(value: tuple[object, ...]) -> bool:
+    return not value
 
 
 def _check_time(created: str) -> str:
@@ -78,12 +112,31 @@ class DeviceConditions(Contract):
         low_power: Whether a power-saving mode was on.
         battery: The charge, 0 to 1; charging: whether the phone was charging.
         thermal: Samples before, during and after the measurement, in order of time.
+        waited_s: How long the run waited for the phone to cool before it started, in seconds.
+        sustained_performance: Whether Android's mode of that name was on, which holds clocks at a level that lasts.
     """
 
     low_power: bool | None = None
     battery: Proportion | None = None
     charging: bool | None = None
     thermal: tuple[ThermalSample, ...] = ()
+    waited_s: Annotated[float, Field(ge=0)] | None = Field(default=None, exclude_if=_is_none)
+    sustained_performance: bool | None = Field(default=None, exclude_if=_is_none)
+
+
+class FramePicture(Contract):
+    """The picture that the preprocessing of `stages` starts from.
+
+    Attributes:
+        width, height: Its size in memory, in pixels.
+        format: Its format in memory: "bgra", "rgba", "rgb" or "yuv-420".
+        quarter_turns: How often it is turned clockwise by 90 degrees to be upright.
+    """
+
+    width: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+    format: Literal["bgra", "rgba", "rgb", "yuv-420"]
+    quarter_turns: Annotated[int, Field(ge=0, le=3)] = 0
 
 
 class BenchmarkSettings(Contract):
@@ -93,10 +146,15 @@ class BenchmarkSettings(Contract):
         threads: The threads of each engine; None if engines choose, as Core ML and ExecuTorch in Swift do.
         batch: Images per inference.
         rounds: How often each contestant ran.
-        warm_up: Inferences at the start of each round that are not measured.
-        iterations: Measured inferences per round.
+        warm_up: Inferences at the start of each round that are not measured; of the shortest warm-up if that is a time.
+        iterations: Measured inferences per round; of the shortest turn if turns are a time.
         cpus: The processors that were used; empty for any.
         seed: The seed of the order in each round.
+        timed: What a sample covers; None before version 1.1.
+        warm_up_s, turn_s: Length of warm-up and turn in seconds; None if they are a number of inferences.
+        frames_s: Length of the whole frames after each turn, in seconds.
+        picture: The picture of these frames.
+        overrides: What the run was told to accept.
     """
 
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -106,6 +164,12 @@ class BenchmarkSettings(Contract):
     iterations: Annotated[int, Field(ge=1)]
     cpus: tuple[int, ...] = ()
     seed: int = 0
+    timed: InferenceTiming | None = Field(default=None, exclude_if=_is_none)
+    warm_up_s: Annotated[float, Field(gt=0)] | None = Field(default=None, exclude_if=_is_none)
+    turn_s: Annotated[float, Field(gt=0)] | None = Field(default=None, exclude_if=_is_none)
+    frames_s: Annotated[float, Field(gt=0)] | None = Field(default=None, exclude_if=_is_none)
+    picture: FramePicture | None = Field(default=None, exclude_if=_is_none)
+    overrides: tuple[Override, ...] = Field(default=(), exclude_if=_is_empty)
 
     @property
     def threads_text(self) -> str:
@@ -186,22 +250,109 @@ class LatencySummary(Contract):
 
     Attributes:
         samples: The number of samples.
-        p50, p90, p95, p99: Percentiles, interpolated linearly between samples as in NumPy.
+        p50: The median.
+        p90, p95, p99: Percentiles, interpolated linearly between samples as in NumPy; None if the samples do not
+            support them (`count_needed_samples`). Version 1.0 states all of them.
         least: The minimum.
+        mean: The mean; None in version 1.0.
     """
 
     samples: Annotated[int, Field(ge=1)]
     p50: Milliseconds
-    p90: Milliseconds
-    p95: Milliseconds
-    p99: Milliseconds
+    p90: Milliseconds | None = Field(default=None, exclude_if=_is_none)
+    p95: Milliseconds | None = Field(default=None, exclude_if=_is_none)
+    p99: Milliseconds | None = Field(default=None, exclude_if=_is_none)
     least: Milliseconds
+    mean: Milliseconds | None = Field(default=None, exclude_if=_is_none)
 
     @classmethod
     def from_samples(cls, samples: Sequence[float]) -> Self:
         """Summarize at least one sample, in milliseconds."""
-        p50, p90, p95, p99 = (compute_percentile(samples, share) for share in (50, 90, 95, 99))
-        return cls(samples=len(samples), p50=p50, p90=p90, p95=p95, p99=p99, least=min(samples))
+        supported = [share for share in TAIL_PERCENTILES if len(samples) >= count_needed_samples(share)]
+        return cls(
+            samples=len(samples),
+            p50=compute_percentile(samples, 50),
+            **{f"p{share}": compute_percentile(samples, share) for share in supported},
+            least=min(samples),
+            mean=fsum(samples) / len(samples),
+        )
+
+    @property
+    def tail(self) -> float:
+        """The highest percentile that is stated."""
+        return float(getattr(self, self.tail_name))
+
+    @property
+    def tail_name(self) -> str:
+        return next(name for name in ("p99", "p95", "p90", "p50") if getattr(self, name) is not None)
+
+    def find_contradiction(self) -> str | None:
+        """Return why the summary cannot be one of version 1.1, with the name of the field; None if it can."""
+        for share in TAIL_PERCENTILES:
+            is_stated, needed = getattr(self, f"p{share}") is not None, count_needed_samples(share)
+            if is_stated != (self.samples >= needed):
+                reason = "stated" if is_stated else "missing"
+                return f"p{share}: it is {reason}, with {self.samples} samples; it is stated from {needed} samples on"
+        if self.mean is None:
+            return "mean: Field required"
+        ordered = [(name, getattr(self, name)) for name in ("least", "p50", "p90", "p95", "p99")]
+        for (lower, low), (upper, high) in pairwise((name, value) for name, value in ordered if value is not None):
+            if _exceeds(low, high):
+                return f"{upper}: it is {high:g}, less than {lower} with {low:g}"
+        return f"mean: it is {self.mean:g}, below the least" if _exceeds(self.least, self.mean) else None
+
+
+def count_needed_samples(share: int) -> int:
+    """Return how many samples a percentile above the median needs, so that ten of them lie above it."""
+    return _TAIL_SAMPLES * 100 // (100 - share)
+
+
+def _exceeds(value: float, limit: float) -> bool:
+    """Return whether a value is above a limit by more than the last digits."""
+    return value > limit * (1 + _RELATIVE_TOLERANCE) + _ABSOLUTE_TOLERANCE_MS
+
+
+class StageLatencies(Contract):
+    """The stages of whole frames, from a picture in memory to the five most likely labels.
+
+    Attributes:
+        preprocessing: From the picture to the values of the tensor, or to the pixels of a model that takes a picture.
+        tensor: From these to the runtime's own input.
+        inference: The call of the runtime.
+        decoding: From the runtime's output to the labels and their probabilities.
+        total: All of it.
+    """
+
+    preprocessing: LatencySummary
+    tensor: LatencySummary
+    inference: LatencySummary
+    decoding: LatencySummary
+    total: LatencySummary
+
+    @property
+    def parts(self) -> dict[str, LatencySummary]:
+        """The stages without their total, in the order of time."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "total"}
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        for name, stage in {**self.parts, "total": self.total}.items():
+            if contradiction := stage.find_contradiction():
+                raise ValueError(f"{name}.{contradiction}")
+            if stage.samples != self.total.samples:
+                raise ValueError(
+                    f"{name}.samples: it has {stage.samples} samples, the frames have {self.total.samples}"
+                )
+        for share in ("least", "p50", "p90", "p95", "p99", "mean"):
+            values = [getattr(stage, share) for stage in self.parts.values()]
+            whole = getattr(self.total, share)
+            if whole is None:
+                continue
+            # Of minima and means, the sum is a bound; of percentiles, each stage.
+            bound = fsum(values) if share in ("least", "mean") else max(values)
+            if _exceeds(bound, whole):
+                raise ValueError(f"total.{share}: it is {whole:g}, less than its stages with {bound:g}")
+        return self
 
 
 def compute_percentile(samples: Sequence[float], share: float) -> float:
@@ -252,7 +403,8 @@ class DeviceResult(Contract):
         load_ms: Time from the file, or from the compiled model, to a program that is ready to run.
         first_ms: The first inference.
         latency: The latency of one inference, over all rounds.
-        samples_ms: Every measured inference, one list per round.
+        samples_ms: Every measured inference, one list per round; `BenchmarkSettings.timed` says what a sample covers.
+        stages: The stages of whole frames; None on a computer, and before version 1.1.
         windows: The windows of a sustained run, in order of time; empty without one.
         ratio: Its speed relative to the first contestant; None for the first.
         peak_memory_bytes: The largest growth of its process while it loaded and ran once.
@@ -276,6 +428,7 @@ class DeviceResult(Contract):
     first_ms: Milliseconds
     latency: LatencySummary
     samples_ms: Annotated[tuple[Annotated[tuple[Sample, ...], Field(min_length=1)], ...], Field(min_length=1)]
+    stages: StageLatencies | None = Field(default=None, exclude_if=_is_none)
     windows: tuple[SustainedWindow, ...] = ()
     ratio: SpeedRatio | None = None
     peak_memory_bytes: Count | None = None
@@ -289,9 +442,17 @@ class DeviceResult(Contract):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        expected = LatencySummary.from_samples([sample for samples in self.samples_ms for sample in samples])
-        for name in LatencySummary.model_fields:
-            stated, computed = getattr(self.latency, name), getattr(expected, name)
+        samples = [sample for turn in self.samples_ms for sample in turn]
+        computed_by_name = {
+            "samples": len(samples),
+            **{f"p{share}": compute_percentile(samples, share) for share in (50, *TAIL_PERCENTILES)},
+            "least": min(samples),
+            "mean": fsum(samples) / len(samples),
+        }
+        for name, computed in computed_by_name.items():
+            stated = getattr(self.latency, name)
+            if stated is None:
+                continue
             if not isclose(stated, computed, rel_tol=_RELATIVE_TOLERANCE, abs_tol=_ABSOLUTE_TOLERANCE_MS):
                 raise ValueError(f"latency.{name}: {self.name} states {stated:g}, and its samples give {computed:g}")
         starts = [window.start_s for window in self.windows]
@@ -300,6 +461,21 @@ class DeviceResult(Contract):
         if self.drift and self.drift.artifact_sha256 not in (None, self.artifact_sha256):
             raise ValueError("drift.artifact_sha256: it was measured on another artifact")
         return self
+
+
+class FailedContestant(Contract):
+    """A contestant that could not be measured.
+
+    Attributes:
+        name, engine, compute, threads: As in `DeviceResult`.
+        error: What the app says, as text.
+    """
+
+    name: str
+    engine: str
+    compute: ComputeUnits = "cpu"
+    threads: Annotated[int, Field(ge=1)] | None = None
+    error: Annotated[str, Field(min_length=1)]
 
 
 class DeviceReport(Document):
@@ -312,6 +488,7 @@ class DeviceReport(Document):
         fixture: Whether the report is test data, with invented measurements.
         conditions: None on a computer.
         roofs: The roofline by precision.
+        failures: Contestants that could not be measured.
     """
 
     NAME = "device_report"
@@ -319,6 +496,7 @@ class DeviceReport(Document):
     TITLE = "a device report"
     HAS_CHECKSUM = False  # the apps write such reports too
 
+    schema_version: SchemaVersion = "1.1"
     kind: Literal["device_report"] = "device_report"
     created: Annotated[str, AfterValidator(_check_time)]
     app: str
@@ -330,3 +508,46 @@ class DeviceReport(Document):
     conditions: DeviceConditions | None = None
     roofs: dict[str, Roofline] = Field(default_factory=dict)
     results: Annotated[tuple[DeviceResult, ...], Field(min_length=1)]
+    failures: tuple[FailedContestant, ...] = Field(default=(), exclude_if=_is_empty)
+
+    @property
+    def timed(self) -> InferenceTiming:
+        """What a sample covers. Version 1.0 does not state it: the iOS app timed more than the others."""
+        if self.settings.timed is not None:
+            return self.settings.timed
+        apple = self.device.kind == "phone" and self.device.system.startswith(("iOS", "iPadOS"))
+        return "tensor-and-runtime-call" if apple else "runtime-call"
+
+    @model_validator(mode="after")
+    def _check_version(self) -> Self:
+        known = parse_version(self.schema_version) >= _TIMED_SINCE
+        for sentence in self._find_contradictions() if known else self._find_later_fields():
+            raise ValueError(sentence)
+        return self
+
+    def _find_contradictions(self) -> Iterator[str]:
+        """Yield what cannot be, since version 1.1."""
+        if self.settings.timed is None:
+            yield "settings.timed: Field required"
+        for index, result in enumerate(self.results):
+            if contradiction := result.latency.find_contradiction():
+                yield f"results.{index}.latency.{contradiction}"
+        conditions = self.conditions or DeviceConditions()
+        if conditions.low_power and "low-power" not in self.settings.overrides:
+            yield "conditions.low_power: it is on, and settings.overrides does not allow it"
+        before = conditions.thermal[0].state if conditions.thermal else "nominal"
+        if before != "nominal" and "heat" not in self.settings.overrides:
+            yield f"conditions.thermal.0.state: it is {before}, and settings.overrides does not allow it"
+
+    def _find_later_fields(self) -> Iterator[str]:
+        """Yield what a report of version 1.0 cannot have, and what it has to state."""
+        if self.settings.timed is not None:
+            yield "settings.timed: Extra inputs are not permitted"
+        if self.failures:
+            yield "failures: Extra inputs are not permitted"
+        for index, result in enumerate(self.results):
+            if result.stages is not None:
+                yield f"results.{index}.stages: Extra inputs are not permitted"
+            for share in TAIL_PERCENTILES:
+                if getattr(result.latency, f"p{share}") is None:
+                    yield f"results.{index}.latency.p{share}: Field required"

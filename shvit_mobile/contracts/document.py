@@ -24,7 +24,9 @@ from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import ShvitError
 
+# The version of a document whose class states no later one.
 SCHEMA_VERSION = "1.0"
+SchemaVersion = Annotated[str, Field(pattern=r"^[1-9][0-9]*\.(0|[1-9][0-9]*)$")]
 CHECKSUM_FIELD = "content_sha256"
 _DAMAGED_REASON = "The file may be damaged or edited by hand."
 # JSON has no numbers for these values, so they are strings.
@@ -145,13 +147,18 @@ class Document(JsonFile):
     Attributes:
         NAME: The name of its schema: `schemas/NAME.schema.json`.
         HAS_CHECKSUM: Whether its file has `content_sha256`.
-        schema_version: MAJOR.MINOR.
+        schema_version: MAJOR.MINOR. A class whose fields changed since 1.0 has a default of its own.
     """
 
     NAME: ClassVar[str]
     HAS_CHECKSUM: ClassVar[bool] = True
 
-    schema_version: Annotated[str, Field(pattern=r"^[1-9][0-9]*\.(0|[1-9][0-9]*)$")] = SCHEMA_VERSION
+    schema_version: SchemaVersion = SCHEMA_VERSION
+
+    @classmethod
+    def get_version(cls) -> str:
+        """Return the version that this program writes."""
+        return str(cls.model_fields["schema_version"].default)
 
     def to_json(self) -> str:
         """Return the document as JSON text, with its checksum.
@@ -170,7 +177,7 @@ class Document(JsonFile):
     @classmethod
     def parse(cls, text: str, source: str) -> Self:
         """Parse JSON text that came from `source`, with the errors of `load`."""
-        known = parse_version(SCHEMA_VERSION)
+        known = parse_version(cls.get_version())
         value = _parse_object(text)
         version = _read_schema_version(value) or known
         if version[0] > known[0]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult
-from shvit_mobile.contracts.document import Contract, Count, Document, Sha256
+from shvit_mobile.contracts.document import Contract, Count, Document, SchemaVersion, Sha256
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.manifest import Manifest
@@ -130,6 +130,8 @@ class ModelReport(Document):
     ERROR = BadReport
     TITLE = "a report"
 
+    # The device reports in it are of version 1.1.
+    schema_version: SchemaVersion = "1.1"
     kind: Literal["report"] = "report"
     title: str
     sources: Annotated[tuple[SourceFile, ...], Field(min_length=1)]

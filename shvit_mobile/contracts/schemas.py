@@ -5,7 +5,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from shvit_mobile.contracts.device_report import DeviceReport
-from shvit_mobile.contracts.document import CHECKSUM_FIELD, SCHEMA_VERSION, Document
+from shvit_mobile.contracts.document import CHECKSUM_FIELD, Document
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.goldens import Goldens
 from shvit_mobile.contracts.manifest import Manifest
@@ -42,7 +42,7 @@ def build_json_schema(document: type[Document]) -> dict[str, Any]:
         schema["properties"][CHECKSUM_FIELD] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:shvit-mobile:{document.NAME}:{SCHEMA_VERSION}",
+        "$id": f"urn:shvit-mobile:{document.NAME}:{document.get_version()}",
         **schema,
         "required": sorted({*schema["required"], "schema_version", "kind"}),
     }

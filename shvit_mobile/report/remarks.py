@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from shvit_mobile.apps.devices import get_device_name
+from shvit_mobile.apps.devices import TIMING_PHRASES, format_compute_unit, get_device_name
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.manifest import Manifest
@@ -25,6 +25,8 @@ def collect_remarks(
         *_find_checkpoint_mismatches(manifests, drift),
         *_find_unidentified_rows(drift),
         *_find_image_set_differences(drift),
+        *_find_other_timings(devices),
+        *_find_failures(devices),
     ]
     return tuple(sorted(dict.fromkeys(found), key=lambda remark: not remark.grave))
 
@@ -107,3 +109,27 @@ def _find_image_set_differences(drift: NamedDriftReports) -> Iterator[Remark]:
             sentence=f"The drift reports were measured on different images: {listed}. Each set has its own ladder, "
             "because rows are comparable only on the same images.",
         )
+
+
+def _find_other_timings(devices: NamedDeviceReports) -> Iterator[Remark]:
+    """Find reports whose samples cover more than the call of the runtime, beside others."""
+    if len({device.timed for _, device in devices}) < 2:
+        return
+    for file, device in devices:
+        if device.timed != "runtime-call":
+            yield Remark(
+                grave=False,
+                sentence=f"{get_device_name(device)} ({file}) is of an app that timed {TIMING_PHRASES[device.timed]}; "
+                f"others timed {TIMING_PHRASES['runtime-call']}. Its latencies are not comparable with theirs.",
+            )
+
+
+def _find_failures(devices: NamedDeviceReports) -> Iterator[Remark]:
+    """Find what a device could not measure."""
+    for file, device in devices:
+        for one in device.failures:
+            yield Remark(
+                grave=False,
+                sentence=f"{get_device_name(device)} ({file}) could not measure {one.name} "
+                f"({format_compute_unit(device, one)}): {one.error}",
+            )

@@ -100,7 +100,7 @@ def test_a_regression_is_found_and_nothing_else_is_called_one() -> None:
     assert verdicts[INT8, "2 threads"] == "open"
     (sentence,) = describe_slowdowns(found.comparisons, 0.05)
     assert sentence.startswith(f"Pixel 8, {INT8}, 4 threads: +15.0% in time since 2025-01-14 (95% interval +")
-    assert sentence.endswith("more than 5%.")
+    assert sentence.endswith("more than 5% (other differences: sustained performance mode unknown before, on now).")
     assert any(
         "2 threads" in sentence and "more rounds would decide" in sentence
         for sentence in describe_undecided(found, 0.05)
@@ -161,6 +161,7 @@ def test_what_else_was_not_alike_is_said() -> None:
         "system Android 14 before, Android 15 now",
         "low-power mode unknown before, off now",
         "worst thermal state unknown before, fair now",
+        "sustained performance mode unknown before, on now",
     )
     assert "other differences: system Android 14 before" in describe_slowdowns(found.comparisons, 0.05)[0]
 
@@ -257,3 +258,46 @@ def test_a_limit_is_a_share(limit: float) -> None:
     with pytest.raises(InvalidValue) as refused:
         evaluate_devices([], compare_devices([]), limit)
     assert refused.value.parameter == "max_slowdown"
+
+
+OTHER_TIMING = FIXTURES / "device_report_other_timing" / "iphone-15-pro.json"
+IPHONE = FIXTURES / "device_report" / "iphone-15-pro.json"
+
+
+def test_the_stages_of_whole_frames_are_in_the_rows_of_reports_that_have_them() -> None:
+    found = compare_devices(collect_device_reports([LATER, EARLIER]))
+    result = run(LATER).report.results[0]
+    assert result.stages is not None
+    row = next(row for row in found.rows if row.source == str(LATER) and row.p50 == result.latency.p50)
+    stages = (row.preprocessing_p50, row.tensor_p50, row.inference_p50, row.decoding_p50, row.frame_p50)
+    assert stages == (*(stage.p50 for stage in result.stages.parts.values()), result.stages.total.p50)
+    assert {row.frame_p50 for row in found.rows if row.source == str(EARLIER)} == {None}
+    assert {row.timed for row in found.rows} == {"runtime-call"}
+
+
+def test_runs_that_were_timed_otherwise_are_marked_and_not_judged() -> None:
+    found = compare_devices(collect_device_reports([IPHONE]), baseline=collect_device_reports([OTHER_TIMING]))
+    assert [one.same_timing for one in found.comparisons] == [False] * 12
+    assert all("timed the call with input and output before" in one.differences[-1] for one in found.comparisons)
+    assert describe_slowdowns(found.comparisons, 0) == []
+    (sentence,) = describe_undecided(found, 0)
+    assert sentence.startswith(f"iPhone 15 Pro cannot be compared with {OTHER_TIMING}: timed the call with input")
+    assert sentence.endswith("(12 rows).")
+    with pytest.raises(MissingParameter, match="no earlier run was timed like its later one") as refused:
+        evaluate_devices(collect_device_reports([IPHONE]), found, 0.05)
+    assert refused.value.parameter == "baseline"
+
+
+def test_a_gate_that_can_judge_some_rows_says_which_ones_it_cannot() -> None:
+    later = collect_device_reports([IPHONE, LATER])
+    found = compare_devices(later, baseline=collect_device_reports([OTHER_TIMING, EARLIER]))
+    verdict = evaluate_devices(later, found, 0.05)
+    assert len(verdict.violations) == 1
+    assert any("cannot be compared" in sentence for sentence in verdict.caveats)
+
+
+def test_what_a_phone_could_not_measure_is_a_caveat_of_the_gate() -> None:
+    runs = collect_device_reports([FIXTURES / "device_report" / "galaxy-s23.json"])
+    found = compare_devices(runs, baseline=runs)
+    assert [(one.artifact, one.unit) for one in found.failures] == [(FP32, "8 threads")]
+    assert any("8 threads: not measured" in sentence for sentence in evaluate_devices(runs, found, 0.05).caveats)

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from shvit_mobile.bench.contestant import BenchmarkSubject
 from shvit_mobile.contracts.device_report import BenchmarkSettings
 
-QUICK = BenchmarkSettings(threads=1, batch=1, rounds=6, warm_up=1, iterations=3)
+QUICK = BenchmarkSettings(threads=1, batch=1, rounds=6, warm_up=1, iterations=3, timed="runtime-call")
 
 
 def write_matmul_subject(folder: Path, name: str, side: int = 8) -> BenchmarkSubject:

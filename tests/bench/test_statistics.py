@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shvit_mobile.bench.statistics import compute_speed_ratio, find_interval_rank, summarize_latency
-from shvit_mobile.contracts.device_report import compute_percentile
+from shvit_mobile.contracts.device_report import compute_percentile, count_needed_samples
 
 LATENCIES = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=60)
 
@@ -48,7 +48,18 @@ def test_there_is_no_such_percentile(samples: list[float], share: float) -> None
 
 def test_a_summary() -> None:
     latency = summarize_latency([3.0, 1.0, 2.0])
-    assert (latency.samples, latency.p50, latency.p99, latency.least) == (3, 2.0, pytest.approx(2.98), 1.0)
+    assert (latency.samples, latency.p50, latency.mean, latency.least) == (3, 2.0, 2.0, 1.0)
+    assert (latency.p90, latency.p95, latency.p99, latency.tail) == (None, None, None, 2.0)
+
+
+@pytest.mark.parametrize(("share", "needed"), [(90, 100), (95, 200), (99, 1000)])
+def test_a_percentile_is_stated_from_ten_samples_above_it_on(share: int, needed: int) -> None:
+    assert count_needed_samples(share) == needed
+    samples = [float(value) for value in range(1, needed + 1)]
+    latency = summarize_latency(samples)
+    assert getattr(latency, f"p{share}") == pytest.approx(np.percentile(samples, share))
+    assert sum(sample > latency.tail for sample in samples) == 10
+    assert getattr(summarize_latency(samples[:-1]), f"p{share}") is None
 
 
 @given(LATENCIES, st.floats(0.1, 10))

@@ -128,7 +128,7 @@ def test_a_report_of_another_artifact_is_refused_in_a_clear_sentence(call: Call,
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('"schema_version": "1.0"', '"schema_version": "2.0"', "is a device report of version 2.0. This shvit-mobile"),
+        ('"schema_version": "1.1"', '"schema_version": "2.0"', "is a device report of version 2.0. This shvit-mobile"),
         ('"kind": "device_report"', '"kind": "shopping_list"', "is not a device report: kind: Input should be"),
         ('"load_ms": ', '"load_ms": -', "is not a device report: results.0.load_ms: Input should be greater than"),
     ],
@@ -159,3 +159,35 @@ def test_bad_input_is_told(args: tuple[object, ...], says: str, call: Call) -> N
     assert (result.exit_code, result.stdout) == (2, "")
     assert says in normalize_whitespace(result.stderr)
     assert "Traceback" not in result.output
+
+
+OTHER_TIMING = FIXTURES / "device_report_other_timing"
+
+
+def test_a_gate_between_reports_that_were_timed_otherwise_is_refused(call: Call) -> None:
+    result = call("devices", IPHONE, "--baseline", OTHER_TIMING, "--max-slowdown", "5%")
+    assert result.exit_code == 2
+    assert "no earlier run was timed like its later one" in normalize_whitespace(result.stderr)
+    assert "--baseline" in result.stderr
+    shown = call("devices", IPHONE, "--baseline", OTHER_TIMING)
+    assert shown.exit_code == 0
+    assert shown.stdout.count("other timing") == 12
+
+
+def test_stages_are_a_table_and_what_few_samples_do_not_support_is_a_dash(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    text = call("devices", PIXEL).stdout
+    assert "Whole frames: median of each stage, ms" in text
+    line = next(line for line in text.splitlines() if "slowest" in line)
+    *_, p90, p99, _load, compiled, _peak, _golden, _rank = line.split()
+    assert float(p90) > 0
+    assert (p99, compiled) == ("–", "–")
+    assert "Whole frames" not in call("devices", EARLIER).stdout
+
+
+def test_an_app_that_timed_more_and_a_failed_measurement_are_noted(call: Call) -> None:
+    result = call("devices", OTHER_TIMING, REPORTS / "galaxy-s23.json")
+    assert "is of an app that timed the call with input and output" in normalize_whitespace(result.stderr)
+    assert "Galaxy S23 could not measure shvit_s1-224-executorch-fp32.pte (8 threads): " in result.stderr

@@ -40,7 +40,8 @@ FREE_FIELDS = {
                       "artifact_sha256", "compute", "threads", "load_ms", "first_ms", "windows", "ratio", "created",
                       "peak_memory_bytes", "running_memory_bytes", "size_bytes", "macs", "placement", "roofs",
                       "pixels_difference", "preprocessing_passed", "sqnr_db", "same_class", "tolerance",
-                      "largest_difference", "compile_ms", "roof_share", "images", "schema_version"},
+                      "largest_difference", "compile_ms", "roof_share", "images", "schema_version", "stages",
+                      "failures"},
 }  # fmt: skip
 
 

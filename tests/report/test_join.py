@@ -17,6 +17,7 @@ from tests.report.builders import (
     MANIFESTS,
     OTHER_HASH,
     PHONES,
+    SENSITIVITY,
     build_full_report,
     load_json,
     load_manifest,
@@ -124,7 +125,17 @@ def test_a_row_without_a_hash_counts_for_nothing(tmp_path: Path) -> None:
 
 
 def test_fixtures_that_agree_leave_nothing_to_remark() -> None:
-    assert build_full_report().remarks == ()
+    without = [path for path in PHONES.glob("*.json") if path.stem not in ("iphone-13", "galaxy-s23")]
+    assert build_report([MANIFESTS, DRIFT, SENSITIVITY, *without]).remarks == ()
+
+
+def test_an_app_that_timed_more_and_a_failed_measurement_are_remarks() -> None:
+    told = sorted(remark.sentence for remark in build_full_report().remarks)
+    assert [remark.grave for remark in build_full_report().remarks] == [False, False]
+    assert told[0].startswith(
+        "Galaxy S23 (galaxy-s23.json) could not measure shvit_s1-224-executorch-fp32.pte (8 threads)"
+    )
+    assert told[1].startswith("iPhone 13 (iphone-13.json) is of an app that timed the call with input and output")
 
 
 def test_a_gate_passes_and_fails_by_artifact(tmp_path: Path) -> None:

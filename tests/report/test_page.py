@@ -328,7 +328,8 @@ def shorten_report(document: dict[str, Any]) -> dict[str, Any]:
         rounds = one["samples_ms"][:2]
         latency = summarize_latency([sample for samples in rounds for sample in samples])
         kept.append(one | {"samples_ms": rounds, "latency": latency.model_dump()})
-    return document | {"results": kept}
+    settings = document["settings"] | {"timed": "runtime-call"}
+    return document | {"schema_version": "1.1", "settings": settings, "results": kept}
 
 
 def test_no_text_of_any_document_becomes_markup(tmp_path: Path) -> None:

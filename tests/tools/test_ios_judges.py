@@ -95,7 +95,7 @@ def build_steady_result(result: DeviceResult, milliseconds: float, rounds: int) 
 
 def write_report_file(folder: Path, file: str, milliseconds: float, rounds: int = 7, **changes: Any) -> Path:
     """Write a phone's report in which every inference takes equally long."""
-    report = DeviceReport.load(FIXTURES / "device_report" / "iphone-13.json")
+    report = DeviceReport.load(FIXTURES / "device_report" / "iphone-15-pro.json")
     results = [{**build_steady_result(one, milliseconds, rounds), **changes} for one in report.results]
     path = folder / f"{file}.json"
     path.write_text(json.dumps({**report.model_dump(mode="json"), "results": results}), encoding="utf-8")

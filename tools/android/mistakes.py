@@ -231,8 +231,8 @@ MISTAKES = (
     Mistake(
         "The input tensor keeps the first picture",
         f"{LIBRARY}/ShvitClassifier.kt",
-        "        live.fill()\n",
-        "        if (live.input.toTensor().dataAsFloatArray.all { it == 0f }) live.fill()\n",
+        "            buffer.put(content)\n",
+        "            if ((0 until buffer.limit()).all { buffer.get(it) == 0f }) buffer.put(content)\n",
     ),
     Mistake(
         "A closed model runs",

@@ -18,7 +18,7 @@ struct BenchmarkChoice: View {
         }
         Section {
             Stepper("\(model.rounds) rounds", value: $model.rounds, in: 1...40)
-            Stepper("\(model.iterations) inferences per round", value: $model.iterations, in: 5...200, step: 5)
+            Stepper("\(model.turn.formatted()) seconds per turn", value: $model.turn, in: 0.5...10, step: 0.5)
             Toggle("Sustained run", isOn: $model.isSustained)
             if model.isSustained {
                 Stepper("\(model.seconds) seconds", value: $model.seconds, in: 20...600, step: 20)

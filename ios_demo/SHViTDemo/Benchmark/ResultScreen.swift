@@ -11,10 +11,19 @@ struct ResultScreen: View {
         List {
             Section("Latency") {
                 LabeledContent("Median", value: Wording.milliseconds(result.latency.p50))
-                LabeledContent("p90", value: Wording.milliseconds(result.latency.p90))
-                LabeledContent("p95", value: Wording.milliseconds(result.latency.p95))
-                LabeledContent("p99", value: Wording.milliseconds(result.latency.p99))
+                LabeledContent("p90", value: Wording.millisecondsOrDash(result.latency.p90))
+                LabeledContent("p95", value: Wording.millisecondsOrDash(result.latency.p95))
+                LabeledContent("p99", value: Wording.millisecondsOrDash(result.latency.p99))
                 LabeledContent("Inferences", value: "\(result.latency.samples)")
+            }
+            if let stages = result.stages {
+                Section("Whole frames, median") {
+                    LabeledContent("Preprocessing", value: Wording.milliseconds(stages.preprocessing.p50))
+                    LabeledContent("Tensor", value: Wording.milliseconds(stages.tensor.p50))
+                    LabeledContent("Inference", value: Wording.milliseconds(stages.inference.p50))
+                    LabeledContent("Decoding", value: Wording.milliseconds(stages.decoding.p50))
+                    LabeledContent("Total", value: Wording.milliseconds(stages.total.p50))
+                }
             }
             Section("Distribution") { LatencyChart(bars: LatencyBar.bars(of: result)) }
             if result.windows.count > 1 {

@@ -9,16 +9,22 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from pathlib import PurePosixPath
 from typing import Literal
 
 from shvit_mobile.apps.phone.tools import LineStream
 from shvit_mobile.contracts.device_report import ComputeUnits
-from shvit_mobile.errors import InvalidValue, PhoneFailed
+from shvit_mobile.errors import ConflictingParameters, InvalidValue, PhoneFailed, PhoneFault
 from shvit_mobile.progress import ProgressCallback
 
 POLL_SECONDS = 2.0
 _KEPT_LINES = 200
+# What the apps tell to set where the state of the phone forbids a measurement.
+_FORBIDDING_STATES: dict[str, tuple[PhoneFault, str]] = {
+    "allow_low_power": ("low_power", "Switch the power-saving mode off, or set `allow_low_power=True`."),
+    "allow_heat": ("too_warm", "Let the phone cool, without a case and charger, or set `allow_heat=True`."),
+}
 _LINE = re.compile(r"\[([A-Za-z0-9._-]+)\] (?:(\d{1,3}) ?%(.*)|(report|error): (.*)|(no report))", re.IGNORECASE)
 
 
@@ -30,21 +36,26 @@ class BenchmarkRequest:
         run_id: The identity of the run: the report contains it, and its file has its name.
         models: The names of the embedded models; empty for all.
         rounds: How often each model has its turn.
-        iterations: Measured inferences of a turn.
+        iterations, seconds: The length of a turn: a number of measured inferences, or a time.
         warm_up: Inferences before them.
         sustained_s: Length of a run without a pause after the rounds, in seconds.
         threads: Numbers of threads to measure with; Android only.
         compute: Core ML's compute units to measure with; iOS only.
+        allow_low_power: Measure although a power-saving mode is on.
+        allow_heat: Start although the phone is warm.
     """
 
     run_id: str
     models: tuple[str, ...] = ()
     rounds: int | None = None
     iterations: int | None = None
+    seconds: float | None = None
     warm_up: int | None = None
     sustained_s: int | None = None
     threads: tuple[int, ...] = ()
     compute: tuple[ComputeUnits, ...] = ()
+    allow_low_power: bool = False
+    allow_heat: bool = False
 
     def __post_init__(self) -> None:
         limits = {"rounds": 1, "iterations": 1, "warm_up": 0, "sustained_s": 0}
@@ -52,6 +63,14 @@ class BenchmarkRequest:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InvalidValue(f"`{name}` is {value}.", why=f"It is at least {least}.", parameter=name)
+        if self.seconds is not None and not (0 < self.seconds < inf):
+            raise InvalidValue(
+                f"`seconds` is {self.seconds:g}.", why="It is a time above 0 in seconds.", parameter="seconds"
+            )
+        if self.seconds is not None and self.iterations is not None:
+            raise ConflictingParameters(
+                "`iterations` and `seconds` are both given.", why="Each is the length of a turn.", parameter="seconds"
+            )
         if any(count < 1 for count in self.threads):
             raise InvalidValue(f"`threads` is {self.threads}.", why="Each is at least 1.", parameter="threads")
 
@@ -62,10 +81,13 @@ class BenchmarkRequest:
             "benchmark": ",".join(self.models) or "all",
             "rounds": self.rounds,
             "iterations": self.iterations,
+            "seconds": None if self.seconds is None else f"{self.seconds:g}",
             "warm_up": self.warm_up,
             "sustained": self.sustained_s,
             "threads": ",".join(map(str, self.threads)) or None,
             "compute": ",".join(self.compute) or None,
+            "allow_low_power": "true" if self.allow_low_power else None,
+            "allow_heat": "true" if self.allow_heat else None,
             "run_id": self.run_id,
         }
         return {name: str(value) for name, value in values.items() if value is not None}
@@ -174,6 +196,12 @@ def follow_run(
 def create_no_report_error(errors: Sequence[str]) -> PhoneFailed:
     """Return the error of a run whose app said why it writes no report."""
     *before, last = errors or ["it gave no reason."]
+    for setting, (fault, hint) in _FORBIDDING_STATES.items():
+        if setting in last.replace("-", "_"):
+            what = last.partition(" Switch it off,")[0].partition(" Let it cool,")[0]
+            return PhoneFailed(
+                f"The app on the phone does not measure: {what}", fault=fault, hint=hint, parameter=setting
+            )
     return PhoneFailed(
         f"The app on the phone could not measure: {last}",
         fault="not_measured",

@@ -73,10 +73,11 @@ def _draw_interval(start: float, end: float, y: str) -> Markup:
 def draw_histogram(
     samples: Sequence[float], latency: LatencySummary, scale: AxisScale, *, made_up: bool, label: str
 ) -> Markup:
-    """Draw bars relative to the highest; below them a dot at p50, and a line to p90 and p99."""
+    """Draw bars relative to the highest; below them a dot at p50, and a line to the percentiles that are stated."""
     counts = Counter(min(int(_BINS * scale.share(sample)), _BINS - 1) for sample in samples)
     most = max(counts.values(), default=1)
-    p50, p90, p99 = (scale.share(value) for value in (latency.p50, latency.p90, latency.p99))
+    p50, end = scale.share(latency.p50), scale.share(latency.tail)
+    marked = [scale.share(value) for value in (latency.p90, latency.p99) if value is not None]
     top, middle, bottom = (svg.format_position(_MIDDLE + offset) for offset in (-0.1, 0, 0.1))
     return svg.create_chart(
         *(
@@ -90,8 +91,8 @@ def draw_histogram(
             for place, count in sorted(counts.items())
         ),
         svg.draw_grid_line(1 - _FLOOR),
-        _draw_interval(p50, p99, middle),
-        *(svg.draw_vertical_line(share, "interval", top, bottom) for share in (p90, p99)),
+        _draw_interval(p50, end, middle),
+        *(svg.draw_vertical_line(share, "interval", top, bottom) for share in marked),
         svg.create_element("circle", cx=svg.format_position(p50), cy=middle, r=3.5, class_="dot"),
         kind="histogram",
         label=label,

@@ -6,9 +6,9 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from shvit_mobile.apps.devices import get_threads
+from shvit_mobile.apps.devices import TIMING_PHRASES, get_threads
 from shvit_mobile.bench.statistics import estimate_median
-from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult
+from shvit_mobile.contracts.device_report import BenchmarkSettings, DeviceReport, DeviceResult
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.report.charts.cells import draw_axis, draw_histogram
 from shvit_mobile.report.charts.svg import AxisScale
@@ -19,6 +19,7 @@ from shvit_mobile.report.display_names import (
     format_artifact_label,
     format_device_label,
     format_fixture_prefix,
+    format_result_label,
 )
 from shvit_mobile.report.formatting import (
     COMPUTE_NAMES,
@@ -67,7 +68,20 @@ class _MeasuredDevice:
     app: str
     created: str
     settings: str
+    timed: str
     charge: str
+
+
+@dataclass(frozen=True)
+class _FrameRow:
+    """The median of each stage of whole frames, in milliseconds."""
+
+    device: str
+    fixture: bool
+    artifact: str
+    setting: str
+    stages: tuple[float, ...]
+    total: float
 
 
 def build_variables(report: ModelReport) -> dict[str, object] | None:
@@ -78,15 +92,33 @@ def build_variables(report: ModelReport) -> dict[str, object] | None:
         "axis": draw_axis(scale, 6),
         "groups": _group_by_artifact(report, scale),
         "devices": [_build_measured_device(one) for one in sorted(report.devices, key=_rank_device)],
+        "frames": _list_frames(report),
         "ratios": any(result.ratio for device in report.devices for result in device.results),
     }
+
+
+def _list_frames(report: ModelReport) -> list[_FrameRow]:
+    """List the results with stages, ordered by device."""
+    return [
+        _FrameRow(
+            device=format_device_label(device.device),
+            fixture=device.fixture,
+            artifact=format_result_label(report, result),
+            setting=describe_configuration(device, result),
+            stages=tuple(stage.p50 for stage in result.stages.parts.values()),
+            total=result.stages.total.p50,
+        )
+        for device in sorted(report.devices, key=_rank_device)
+        for result in device.results
+        if result.stages is not None
+    ]
 
 
 def _fit_common_scale(report: ModelReport) -> AxisScale:
     """Fit one logarithmic axis to all results."""
     results = [result for device in report.devices for result in device.results]
     low = min(max(result.latency.least, 1e-3) for result in results)
-    return AxisScale(low / 1.15, max(max(result.latency.p99, low) for result in results) * 1.15, log=True)
+    return AxisScale(low / 1.15, max(max(result.latency.tail, low) for result in results) * 1.15, log=True)
 
 
 def _group_by_artifact(report: ModelReport, scale: AxisScale) -> list[_ArtifactLatencies]:
@@ -144,12 +176,18 @@ def _build_latency_row(device: DeviceReport, result: DeviceResult, scale: AxisSc
             made_up=device.fixture,
             label=f"{format_fixture_prefix(device)}{pluralize(latency.samples, 'latency', 'latencies')} on "
             f"{format_device_label(device.device)}, {name}: p50 {format_milliseconds(latency.p50)}, "
-            f"p99 {format_milliseconds(latency.p99)} ms",
+            f"{latency.tail_name} {format_milliseconds(latency.tail)} ms",
         ),
         interval=""
         if typical.low is None or typical.high is None
         else f"{format_milliseconds(typical.low)}–{format_milliseconds(typical.high)}",
     )
+
+
+def _describe_method(settings: BenchmarkSettings) -> str:
+    turn = f"{settings.iterations} inferences" if settings.turn_s is None else f"{settings.turn_s:g} s"
+    warm_up = f"{settings.warm_up}" if settings.warm_up_s is None else f"{settings.warm_up_s:g} s"
+    return f"{pluralize(settings.rounds, 'round')} of {turn}, each after {warm_up} for warm-up, batch {settings.batch}"
 
 
 def _build_measured_device(report: DeviceReport) -> _MeasuredDevice:
@@ -160,7 +198,7 @@ def _build_measured_device(report: DeviceReport) -> _MeasuredDevice:
         facts=describe_device(report.device),
         app=report.app,
         created=format_timestamp(report.created),
-        settings=f"{pluralize(settings.rounds, 'round')} of {settings.iterations} inferences, each after "
-        f"{settings.warm_up} for warm-up, batch {settings.batch}",
+        settings=_describe_method(settings),
+        timed=TIMING_PHRASES[report.timed],
         charge=describe_conditions(report),
     )

@@ -110,7 +110,11 @@ match args:
             time.sleep(30)
         if fault in ("not_measured", "partly"):
             say(f"I{tag}error: shvit.pte is damaged.")
-        if fault == "not_measured":
+        if fault == "low_power":
+            say(f"I{tag}error: A power-saving mode is on. It slows it. Switch it off, or set allow_low_power.")
+        if fault == "too_warm":
+            say(f"I{tag}error: The phone's thermal state is fair. It did not cool. Let it cool, or set allow_heat.")
+        if fault in ("not_measured", "low_power", "too_warm"):
             say(f"I{tag}no report")
             time.sleep(30)
         say(f"I{tag}50 % shvit.pte")
@@ -246,7 +250,11 @@ match args:
             time.sleep(30)
         if fault in ("not_measured", "partly"):
             say(f"[{run_id}] error: shvit on CPU: The model is damaged.")
-        if fault == "not_measured":
+        if fault == "low_power":
+            say(f"[{run_id}] error: Low-power mode is on. It slows it. Switch it off, or set -allow-low-power true.")
+        if fault == "too_warm":
+            say(f"[{run_id}] error: The thermal state is fair. It did not cool. Let it cool, or set -allow-heat true.")
+        if fault in ("not_measured", "low_power", "too_warm"):
             sys.exit(1)
         write_report(run_id)
         name = "another" if fault == "other_run" else run_id

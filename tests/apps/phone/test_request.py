@@ -8,7 +8,7 @@ import pytest
 
 from shvit_mobile.apps.phone.request import BenchmarkRequest, RunLine, create_run_id, parse_run_line
 from shvit_mobile.contracts.device_report import DeviceReport
-from shvit_mobile.errors import BadReport, InvalidValue
+from shvit_mobile.errors import BadReport, ConflictingParameters, InvalidValue
 from tests.fixtures import FIXTURES
 
 
@@ -52,6 +52,14 @@ def test_a_report_of_a_run_by_hand_has_no_run_id() -> None:
 def test_only_chosen_settings_reach_the_app() -> None:
     assert BenchmarkRequest("r").settings == {"benchmark": "all", "run_id": "r"}
     chosen = BenchmarkRequest("r", ("a", "b"), threads=(1, 4), compute=("cpu", "all"), sustained_s=60)
+    allowed = BenchmarkRequest("r", seconds=2.5, allow_low_power=True, allow_heat=True).settings
+    assert allowed == {
+        "benchmark": "all",
+        "seconds": "2.5",
+        "allow_low_power": "true",
+        "allow_heat": "true",
+        "run_id": "r",
+    }
     assert chosen.settings == {
         "benchmark": "a,b",
         "sustained": "60",
@@ -61,8 +69,15 @@ def test_only_chosen_settings_reach_the_app() -> None:
     }
 
 
-@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"iterations": 0}, {"warm_up": -1}, {"threads": (0,)}])
-def test_a_setting_out_of_range_is_rejected(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"rounds": 0}, {"iterations": 0}, {"seconds": 0.0}, {"warm_up": -1}, {"threads": (0,)}]
+)
+def test_a_setting_out_of_range_is_rejected(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidValue) as error:
         BenchmarkRequest("r", **wrong)  # type: ignore[arg-type]
     assert error.value.parameter == next(iter(wrong))
+
+
+def test_a_turn_has_one_length() -> None:
+    with pytest.raises(ConflictingParameters):
+        BenchmarkRequest("r", iterations=5, seconds=5)

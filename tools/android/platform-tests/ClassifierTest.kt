@@ -3,7 +3,6 @@ import dev.shvit.core.ShvitException
 import dev.shvit.core.images.Picture
 import dev.shvit.core.images.Pixels
 import dev.shvit.core.models.ArtifactCache
-import dev.shvit.core.models.logits
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 import kotlin.concurrent.thread
@@ -35,9 +34,7 @@ class ClassifierTest : OnPhone() {
                 assertModelSees(RED, GREEN, BLUE, YELLOW)
                 classifier.classify(Picture(64, 64, IntArray(64 * 64) { BLUE }))
                 assertModelSees(BLUE, BLUE, BLUE, BLUE)
-                val prepared = classifier.prepare(Pixels.ramp(SIDE, SIDE))
-                classifier.classify(picture)
-                prepared.run()
+                classifier.logits(Pixels.ramp(SIDE, SIDE))
                 assertEquals(Pixels.ramp(SIDE, SIDE)[1, 2, 1].toFloat(), Module.input.dataAsFloatArray[SIDE * SIDE + SIDE + 2])
             }
         }
@@ -48,11 +45,9 @@ class ClassifierTest : OnPhone() {
         background {
             val classifier = load()
             classifier.classify(picture)
-            val prepared = classifier.prepare(Pixels.ramp(SIDE, SIDE))
             classifier.close()
             classifier.close()
             assertFails { classifier.classify(picture) }
-            assertFails { prepared.run() }
             assertFails { classifier.logits(Pixels.ramp(SIDE, SIDE)) }
         }
     }

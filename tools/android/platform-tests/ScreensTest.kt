@@ -30,9 +30,8 @@ class ScreensTest : OnPhone() {
 
     private fun benchmark(): BenchmarkActivity {
         val extras = Bundle()
-        for ((key, value) in mapOf("benchmark" to "all", "iterations" to 2, "rounds" to 1, "report" to "nightly")) {
-            extras.put(key, value)
-        }
+        val quick = mapOf("warm_up" to 0, "iterations" to 2, "rounds" to 1)
+        for ((key, value) in quick + mapOf("benchmark" to "all", "report" to "nightly")) extras.put(key, value)
         return Screens.open(BenchmarkActivity(), Intent("run").putExtras(extras))
     }
 
@@ -42,10 +41,22 @@ class ScreensTest : OnPhone() {
         waitFor("the results are shown") { rows(screen).childCount == 1 }
         val report = Phone.files.resolve("reports/nightly.json")
         assertTrue("\"kind\": \"device_report\"" in report.readText())
+        assertTrue("\"sustained_performance\": true" in report.readText())
+        assertTrue("\"stages\": {" in report.readText())
         assertTrue(Log.LINES.any { "report: ${report.path}" in it }, Log.LINES.toString())
         assertEquals(View.VISIBLE, screen.findViewById(R.id.share).visibility)
         screen.findViewById(R.id.share).press()
         assertEquals("android.intent.action.CHOOSER", Phone.STARTED.last().action)
+        Screens.close(screen)
+    }
+
+    @Test
+    fun `a benchmark in a power-saving mode measures nothing and says why`() {
+        Phone.lowPower = true
+        val screen = benchmark()
+        waitFor("the log tells it") { Log.LINES.any { "no report" in it } }
+        assertTrue(Log.LINES.any { "error: A power-saving mode is on." in it }, Log.LINES.toString())
+        assertEquals(0, Module.RUNS.get())
         Screens.close(screen)
     }
 

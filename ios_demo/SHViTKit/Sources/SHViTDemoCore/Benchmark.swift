@@ -28,19 +28,22 @@ public struct Benchmark: Sendable {
     private let decoder: GoldenChecker.Decoder
     private let sources: Sources
     private let stopwatch: Stopwatch
+    private let sleep: Profiler.Sleep
 
     /// - Parameters:
     ///   - probe: Reads the device's conditions.
     ///   - decoder: The device's image decoder.
     ///   - stopwatch: The clock that measures latencies.
+    ///   - sleep: Waits while the phone cools before the measurement.
     ///   - sources: Returns the source of a trial's model.
     public init(
         probe: any DeviceProbe, decoder: @escaping GoldenChecker.Decoder, stopwatch: Stopwatch = .monotonic,
-        sources: @escaping Sources
+        sleep: @escaping Profiler.Sleep = { try await Task.sleep(for: $0) }, sources: @escaping Sources
     ) {
         self.probe = probe
         self.decoder = decoder
         self.stopwatch = stopwatch
+        self.sleep = sleep
         self.sources = sources
     }
 
@@ -51,7 +54,7 @@ public struct Benchmark: Sendable {
     ///   - plan: Execution each trial is measured.
     ///   - about: What the report says about the app and the device.
     ///   - progress: Called between inferences.
-    /// - Throws: Only `CancellationError`.
+    /// - Throws: As `Profiler.measure`.
     public func measure(
         _ trials: [Trial], plan: Profiler.Plan, about: Profiler.About,
         progress: @escaping @Sendable (Profiler.Progress) -> Void = { _ in }
@@ -70,7 +73,7 @@ public struct Benchmark: Sendable {
                 failures.append(Failure(name: trial.id, reason: Wording.reason(error)))
             }
         }
-        let outcome = try await Profiler(plan, probe: probe, stopwatch: stopwatch)
+        let outcome = try await Profiler(plan, probe: probe, stopwatch: stopwatch, sleep: sleep)
             .measure(contestants, about: about, progress: progress)
         failures += outcome.failures.map { Failure(name: $0.title, reason: $0.reason) }
         return Outcome(report: outcome.report, failures: failures)
@@ -84,6 +87,8 @@ public struct Benchmark: Sendable {
             source: try sources(trial), pixels: try Self.gradient(height: height, width: width),
             goldens: try trial.model.goldens().map { try GoldenChecker($0, decoder: decoder) })
         contestant.title = trial.id
+        contestant.frame = .camera(
+            preprocessor: try Preprocessor(manifest.preprocessing), labels: trial.model.labels)
         return contestant
     }
 

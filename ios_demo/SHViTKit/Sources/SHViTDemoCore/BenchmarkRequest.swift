@@ -2,7 +2,7 @@ import SHViTKit
 
 /// A benchmark that the app's launch arguments ask for.
 ///
-///     -benchmark all -iterations 20 -rounds 12 -output report.json
+///     -benchmark all -seconds 1 -rounds 12 -output report.json
 public struct BenchmarkRequest: Equatable, Sendable {
     /// The names of the models; nil for all.
     public var models: [String]?
@@ -58,6 +58,9 @@ public struct BenchmarkRequest: Equatable, Sendable {
     private enum Option: String, CaseIterable {
         case benchmark, iterations, seconds, rounds, sustained, compute, output
         case warmUp = "warm-up"
+        case warmUpSeconds = "warm-up-seconds"
+        case allowLowPower = "allow-low-power"
+        case allowHeat = "allow-heat"
         case runId = "run-id"
     }
 
@@ -87,10 +90,11 @@ public struct BenchmarkRequest: Equatable, Sendable {
     }
 
     private static func plan(of values: [Option: String]) throws(SHViTError) -> Profiler.Plan {
-        guard values[.iterations] == nil || values[.seconds] == nil else {
+        for (count, seconds) in [(Option.iterations, Option.seconds), (.warmUp, .warmUpSeconds)]
+        where values[count] != nil && values[seconds] != nil {
             throw SHViTError.invalidSettings(
-                "-iterations and -seconds cannot be combined.",
-                why: "Each sets the length of a round.", next: "Use one of them.")
+                "-\(count.rawValue) and -\(seconds.rawValue) cannot be combined.",
+                why: "Each sets the same length.", next: "Use one of them.")
         }
         func value(_ option: Option, least: Int = 1) throws(SHViTError) -> Int? {
             guard let text = values[option] else { return nil }
@@ -100,10 +104,28 @@ public struct BenchmarkRequest: Equatable, Sendable {
             }
             return number
         }
+        func seconds(_ option: Option) throws(SHViTError) -> Double? {
+            guard let text = values[option] else { return nil }
+            guard let number = Double(text), number > 0, number.isFinite else {
+                throw SHViTError.invalidSettings(
+                    "-\(option.rawValue) is \(text).", why: "It must be a number of seconds above 0.")
+            }
+            return number
+        }
+        func flag(_ option: Option) throws(SHViTError) -> Bool? {
+            guard let text = values[option] else { return nil }
+            guard let isOn = Bool(text) else {
+                throw SHViTError.invalidSettings("-\(option.rawValue) is \(text).", why: "It must be true or false.")
+            }
+            return isOn
+        }
         var plan = try Profiler.Plan()
-        if let count = try value(.warmUp, least: 0) { plan.warmUp = count }
+        if let count = try value(.warmUp, least: 0) { plan.warmUp = .iterations(count) }
+        if let length = try seconds(.warmUpSeconds) { plan.warmUp = .seconds(length) }
         if let count = try value(.iterations) { plan.turn = .iterations(count) }
-        if let length = try value(.seconds) { plan.turn = .seconds(Double(length)) }
+        if let length = try seconds(.seconds) { plan.turn = .seconds(length) }
+        if let isOn = try flag(.allowLowPower) { plan.allowsLowPower = isOn }
+        if let isOn = try flag(.allowHeat) { plan.allowsHeat = isOn }
         if let count = try value(.rounds) { plan.rounds = count }
         if let length = try value(.sustained, least: 0) { plan.sustained = Double(length) }
         return plan

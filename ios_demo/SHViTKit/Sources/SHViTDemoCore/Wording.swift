@@ -69,12 +69,20 @@ public enum Wording {
         }
     }
 
+    /// Returns milliseconds, or a dash if there are none.
+    public static func millisecondsOrDash(_ value: Double?, locale: Locale = .autoupdatingCurrent) -> String {
+        value.map { milliseconds($0, locale: locale) } ?? "–"
+    }
+
     /// Returns a result as one line, which screen readers read too.
     public static func summary(of result: DeviceReport.Result, locale: Locale = .autoupdatingCurrent) -> String {
         let latency = result.latency
+        let tails = [("p90", latency.p90), ("p99", latency.p99)].compactMap { name, value in
+            value.map { "\(name) \(milliseconds($0, locale: locale)), " }
+        }
         return "\(result.name) on \(compute(result.compute)): "
             + "median \(milliseconds(latency.p50, locale: locale)), "
-            + "p99 \(milliseconds(latency.p99, locale: locale)), "
+            + tails.joined()
             + "\(latency.samples) inferences\(golden(result.golden))"
     }
 

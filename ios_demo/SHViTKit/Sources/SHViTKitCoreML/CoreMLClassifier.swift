@@ -30,26 +30,47 @@
             buffers = try PixelBufferPool(height: size[0], width: size[1])
         }
 
-        /// Returns the logits for a picture.
-        public func logits(for pixels: RGBImage) async throws -> [Float] {
-            let input = try MLDictionaryFeatureProvider(dictionary: [manifest.input.name: feature(of: pixels)])
+        /// Returns the logits for a picture, and how long each stage took.
+        public func timedLogits(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedLogits {
+            let begun = stopwatch.now()
+            let content = content(of: pixels)
+            let prepared = stopwatch.now()
+            let input = try MLDictionaryFeatureProvider(dictionary: [manifest.input.name: feature(of: content)])
+            let ready = stopwatch.now()
             // Passing options selects the asynchronous overload.
             let answer = try await model.prediction(from: input, options: MLPredictionOptions())
+            let answered = stopwatch.now()
             guard let logits = answer.featureValue(for: manifest.output.logits)?.shapedArrayValue(of: Float.self) else {
                 throw SHViTError.runtimeFailure(
                     "The model's logits are not of type float.", next: "Export the model again.")
             }
-            return logits.scalars
+            let scalars = logits.scalars
+            return TimedLogits(
+                logits: scalars,
+                times: StageTimes(
+                    preprocessing: prepared - begun, tensor: ready - prepared, inference: answered - ready,
+                    decoding: stopwatch.now() - answered))
         }
 
-        private func feature(of pixels: RGBImage) throws(SHViTError) -> MLFeatureValue {
+        /// The input before it becomes Core ML's own.
+        private enum Content {
+            case picture(RGBImage)
+            case values([Float])
+        }
+
+        private func content(of pixels: RGBImage) -> Content {
             switch manifest.input.kind {
-            case .image:
-                // Core ML expects RGB and converts to the model's channel order itself.
-                let picture = manifest.preprocessing.channelOrder == .rgb ? pixels : pixels.channelsReversed
+            // Core ML expects RGB and converts to the model's channel order itself.
+            case .image: .picture(manifest.preprocessing.channelOrder == .rgb ? pixels : pixels.channelsReversed)
+            case .tensor: .values(preprocessor.tensor(of: pixels, for: manifest.input))
+            }
+        }
+
+        private func feature(of content: Content) throws(SHViTError) -> MLFeatureValue {
+            switch content {
+            case .picture(let picture):
                 return MLFeatureValue(pixelBuffer: try buffers.buffer(of: picture))
-            case .tensor:
-                let values = preprocessor.tensor(of: pixels, for: manifest.input)
+            case .values(let values):
                 // A batch of 0 in the manifest means dynamic: run one picture.
                 let shape = manifest.input.shape.map { max($0, 1) }
                 return MLFeatureValue(shapedArray: MLShapedArray(scalars: values, shape: shape))

@@ -26,19 +26,29 @@
             program = try LoadedProgram(model, threads: threads)
         }
 
-        /// Returns the logits for a picture.
-        public func logits(for pixels: RGBImage) async throws -> [Float] {
+        /// Returns the logits for a picture, and how long each stage took.
+        public func timedLogits(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedLogits {
             // A batch of 0 in the manifest means dynamic: run one picture.
             let shape = manifest.input.shape.map { max($0, 1) }
-            let tensor = Tensor<Float>(preprocessor.tensor(of: pixels, for: manifest.input), shape: shape)
+            let begun = stopwatch.now()
+            let values = preprocessor.tensor(of: pixels, for: manifest.input)
+            let prepared = stopwatch.now()
+            let tensor = Tensor<Float>(values, shape: shape)
+            let ready = stopwatch.now()
             let outputs: [Value]
             do { outputs = try program.module.forward(tensor) } catch {
                 throw SHViTError.runtimeFailure("\(manifest.artifact.name) failed: \(error.localizedDescription)")
             }
+            let answered = stopwatch.now()
             guard let logits: Tensor<Float> = outputs.first?.tensor() else {
                 throw SHViTError.runtimeFailure("The program has no float output.", next: "Export the model again.")
             }
-            return logits.scalars()
+            let scalars = logits.scalars()
+            return TimedLogits(
+                logits: scalars,
+                times: StageTimes(
+                    preprocessing: prepared - begun, tensor: ready - prepared, inference: answered - ready,
+                    decoding: stopwatch.now() - answered))
         }
     }
 

@@ -30,7 +30,9 @@ struct DocumentTests {
     }
 
     static func valid() throws -> [String] {
-        let folders = ["device_report", "device_report_earlier", "manifest", "recipe", "newer_minor"]
+        let folders = [
+            "device_report", "device_report_earlier", "device_report_other_timing", "manifest", "recipe", "newer_minor",
+        ]
         let goldens = ["goldens/shvit_s1-64-executorch-fp32.goldens/goldens.json"]
         return try folders.flatMap(files(in:)).filter { !$0.hasSuffix("drift_report.json") } + goldens
     }

@@ -163,7 +163,7 @@ private struct OracleSource: ClassifierSource {
 }
 
 /// A runtime that fails to load or to run, or returns unusable logits.
-private struct Failing: ClassifierSource, Classifier {
+private struct Failing: ClassifierSource, PlainClassifier {
     var load: (any Error)?
     var inference: (any Error)?
     var logits: [Float] = []

@@ -35,9 +35,22 @@ struct MeasuringTests {
         }
         let latency = try #require(Latency(of: example.samples))
         #expect(latency.p50 == percentile(50, of: example.samples))
-        #expect(latency.p99 == percentile(99, of: example.samples))
+        #expect(latency.p99 == (example.samples.count < 1000 ? nil : percentile(99, of: example.samples)))
         #expect(latency.least == example.samples.min())
         #expect(latency.samples == example.samples.count)
+    }
+
+    @Test("A percentile is stated if at least ten samples are above it", arguments: [(90, 100), (95, 200), (99, 1000)])
+    func supported(share: Int, needed: Int) throws {
+        #expect(Latency.neededSamples(for: share) == needed)
+        let samples = (1...needed).map(Double.init)
+        func tail(_ samples: [Double]) throws -> Double? {
+            let latency = try #require(Latency(of: samples))
+            return [90: latency.p90, 95: latency.p95, 99: latency.p99][share] ?? nil
+        }
+        let enough = try #require(try tail(samples))
+        #expect(samples.count { $0 > enough } == 10)
+        #expect(try tail(Array(samples.dropFirst())) == nil)
     }
 
     @Test("No samples or a share out of range give no percentile")

@@ -20,7 +20,14 @@ struct ProfilerTests {
     }
 
     func profiler(_ plan: Profiler.Plan, phone: any DeviceProbe = SilentPhone()) -> Profiler {
-        Profiler(plan, probe: phone, stopwatch: clock.stopwatch)
+        Profiler(plan, probe: phone, stopwatch: clock.stopwatch, sleep: { [clock] in clock.add($0) })
+    }
+
+    /// Returns the settings of a report with turns of a number of inferences.
+    static func settings(rounds: Int, warmUp: Int, iterations: Int) -> DeviceReport.Settings {
+        var settings = DeviceReport.Settings(rounds: rounds, warmUp: warmUp, iterations: iterations)
+        (settings.timed, settings.framesS) = (.runtimeCall, 0.25)
+        return settings
     }
 
     @Test("Compilation, loading, first inference and measured inferences are separate")
@@ -28,7 +35,7 @@ struct ProfilerTests {
         let durations: [Duration] = [.milliseconds(30), .milliseconds(20), .milliseconds(20)]
         let counted: [Duration] = [.milliseconds(4), .milliseconds(2), .milliseconds(3)]
         let model = TimedClassifier(clock, durations: durations + counted, compiling: .milliseconds(500))
-        let plan = try Profiler.Plan(warmUp: 2, turn: .iterations(3), rounds: 1)
+        let plan = try Profiler.Plan(warmUp: .iterations(2), turn: .iterations(3), rounds: 1)
 
         let report = try #require(try await profiler(plan).measure([contestant(model)], about: about).report)
 
@@ -41,10 +48,11 @@ struct ProfilerTests {
         #expect(result.windows.isEmpty)
         #expect(result.threads == 2)
         #expect(model.inferences == 6)
-        #expect(report.settings == .init(rounds: 1, warmUp: 2, iterations: 3))
+        #expect(report.settings == Self.settings(rounds: 1, warmUp: 2, iterations: 3))
+        #expect(result.stages == nil)
         #expect(report.versions == ["ios": "iOS 18.3", "shvit-kit": SHViTKitVersion.text])
         #expect(report.created == "2025-02-14T09:41:00+01:00")
-        #expect(report.schemaVersion == "1.0")
+        #expect(report.schemaVersion == "1.1")
         #expect(report.kind == "device_report")
         #expect(!report.fixture)
     }
@@ -65,7 +73,7 @@ struct ProfilerTests {
     @Test("The placement is reported, and a model without a plan is still measured")
     func placement() async throws {
         let model = TimedClassifier(clock, durations: [.milliseconds(1)])
-        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1)
+        let plan = try Profiler.Plan(warmUp: .iterations(0), turn: .iterations(1), rounds: 1)
         let models = [["gpu": 2, "cpu": 1], nil].map { contestant(Placed(model: model, counts: $0)) }
         let report = try #require(
             try await profiler(plan).measure(models + [contestant(model)], about: about).report)
@@ -75,12 +83,13 @@ struct ProfilerTests {
     @Test("Without compilation there is no compilation time, and unknown conditions are nil")
     func silence() async throws {
         let model = TimedClassifier(clock, durations: [.milliseconds(1)])
-        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1)
+        let plan = try Profiler.Plan(warmUp: .iterations(0), turn: .iterations(1), rounds: 1)
         let report = try #require(try await profiler(plan).measure([contestant(model)], about: about).report)
         #expect(report.results[0].compileMs == nil)
         #expect(report.results[0].peakMemoryBytes == nil)
         #expect(report.results[0].runningMemoryBytes == nil)
         #expect(report.conditions?.thermal == [])
+        #expect(report.conditions?.waitedS == 0)
         #expect(report.conditions?.lowPower == nil)
     }
 
@@ -88,7 +97,7 @@ struct ProfilerTests {
     func turns() async throws {
         let order = Locked<[String]>([])
         let models = ["a", "b"].map { name in contestant(Ordered(name: name, order: order, clock: clock), name: name) }
-        let plan = try Profiler.Plan(warmUp: 1, turn: .iterations(2), rounds: 3)
+        let plan = try Profiler.Plan(warmUp: .iterations(1), turn: .iterations(2), rounds: 3)
 
         let report = try #require(try await profiler(plan).measure(models, about: about).report)
 
@@ -99,11 +108,11 @@ struct ProfilerTests {
         // Each inference takes a millisecond more than the previous one of any model, so rounds differ.
         #expect(report.results[0].samplesMs == [[3, 4], [10, 11], [16, 17]])
         #expect(report.results[1].samplesMs == [[7, 8], [13, 14], [19, 20]])
-        #expect(report.settings == .init(rounds: 3, warmUp: 1, iterations: 2))
+        #expect(report.settings == Self.settings(rounds: 3, warmUp: 1, iterations: 2))
     }
 
     /// Records the order of calls; each inference takes a millisecond longer than the previous one of any model.
-    struct Ordered: Classifier, ClassifierSource {
+    struct Ordered: PlainClassifier, ClassifierSource {
         let name: String
         let order: Locked<[String]>
         let clock: StandingClock
@@ -127,10 +136,103 @@ struct ProfilerTests {
         "A timed turn counts the inferences that begin within it, and the settings report the shortest turn")
     func timedTurns() async throws {
         let model = TimedClassifier(clock, durations: [.milliseconds(1), .seconds(3), .seconds(3), .seconds(9)])
-        let plan = try Profiler.Plan(warmUp: 0, turn: .seconds(4), rounds: 2)
+        let plan = try Profiler.Plan(warmUp: .iterations(0), turn: .seconds(4), leastIterations: 1, rounds: 2)
         let report = try #require(try await profiler(plan).measure([contestant(model)], about: about).report)
         #expect(report.results[0].samplesMs == [[3000, 3000], [9000]])
         #expect(report.settings.iterations == 1)
+        #expect(report.settings.turnS == 4)
+        #expect(report.settings.warmUpS == nil)
+    }
+
+    @Test("Warm-up and turn last a time, with a least number of inferences")
+    func times() async throws {
+        let model = TimedClassifier(clock, durations: [.milliseconds(100)])
+        let plan = try Profiler.Plan(warmUp: .seconds(0.5), turn: .seconds(1), leastIterations: 12, rounds: 1)
+        let report = try #require(try await profiler(plan).measure([contestant(model)], about: about).report)
+        #expect(report.settings.warmUp == 5)
+        #expect(report.settings.iterations == 12)
+        #expect(model.inferences == 1 + 5 + 12)
+    }
+
+    /// A classifier each of whose stages takes a known time.
+    struct Staged: Classifier, ClassifierSource {
+        let clock: StandingClock
+        let inference: Duration
+
+        func load() async throws -> any Classifier { self }
+
+        func timedLogits(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedLogits {
+            let times = StageTimes(
+                preprocessing: .milliseconds(2), tensor: .milliseconds(1), inference: inference,
+                decoding: .milliseconds(3))
+            clock.add(times.preprocessing + times.tensor + times.inference + times.decoding)
+            return TimedLogits(logits: [1, 2], times: times)
+        }
+    }
+
+    @Test("A sample is the runtime's call alone, and whole frames are measured stage by stage")
+    func stages() async throws {
+        let preprocessor = try Preprocessor(Preprocessing(size: [2, 2]))
+        let models = [Duration.milliseconds(4), .milliseconds(994)].map { inference in
+            var model = contestant(Staged(clock: clock, inference: inference))
+            model.frame = .camera(preprocessor: preprocessor, labels: ["cat", "dog"])
+            return model
+        }
+        let plan = try Profiler.Plan(warmUp: .iterations(0), turn: .iterations(2), rounds: 2)
+        let report = try #require(try await profiler(plan).measure(models, about: about).report)
+        #expect(report.results.map(\.samplesMs) == [[[4, 4], [4, 4]], [[994, 994], [994, 994]]])
+        let stages = try report.results.map { try #require($0.stages) }
+        // 25 frames of 10 ms in each 0.25 s, and at least three of a second.
+        #expect(stages.map(\.total.samples) == [50, 6])
+        #expect(stages[0].preprocessing.p50 == 2)
+        #expect(stages[0].tensor.p50 == 1)
+        #expect(stages.map(\.inference.p50) == [4, 994])
+        #expect(stages[0].decoding.p50 == 3)
+        #expect(stages.map(\.total.p50) == [10, 1000])
+        #expect(report.settings.picture == .init(width: 640, height: 480, format: .bgra))
+        #expect(try Document<DeviceReport>(json: Document(report).json(), source: "r.json").content == report)
+    }
+
+    @Test("Low-power mode is refused before and after the measurement, unless it is allowed")
+    func lowPower() async throws {
+        var plan = try Profiler.Plan(warmUp: .iterations(0), turn: .iterations(1), rounds: 1)
+        let (off, on) = (DeviceReading(lowPower: false), DeviceReading(lowPower: true))
+        for readings in [[on], [off, on]] {
+            let model = contestant(TimedClassifier(clock, durations: [.milliseconds(1)]))
+            let profiler = profiler(plan, phone: GivenPhone(readings))
+            let message = await sentence { _ = try await profiler.measure([model], about: about) }
+            #expect(message.hasPrefix("lowPowerMode: Low-power mode "))
+        }
+        plan.allowsLowPower = true
+        let model = contestant(TimedClassifier(clock, durations: [.milliseconds(1)]))
+        let outcome = try await profiler(plan, phone: GivenPhone([on])).measure([model], about: about)
+        let report = try #require(outcome.report)
+        #expect(report.conditions?.lowPower == true)
+        #expect(report.settings.overrides == [.lowPower])
+        _ = try Document(report).json()
+    }
+
+    @Test("A warm phone is waited for and then refused, unless heat is allowed")
+    func heat() async throws {
+        var plan = try Profiler.Plan(warmUp: .iterations(0), turn: .iterations(1), rounds: 1, cooling: 5)
+        let (warm, cool) = (DeviceReading(thermal: .fair), DeviceReading(thermal: .nominal))
+        let model = contestant(TimedClassifier(clock, durations: [.milliseconds(1)]))
+        let told = Locked<[String]>([])
+        let cooled = try await profiler(plan, phone: GivenPhone([warm, warm, cool])).measure([model], about: about) {
+            progress in told.withLock { $0.append(progress.contestant) }
+        }
+        #expect(cooled.report?.conditions?.waitedS == 2)
+        #expect(cooled.report?.conditions?.thermal.first == .init(seconds: 0, state: .nominal))
+        #expect(told.withLock { $0.count { $0 == "The phone cools" } } == 2)
+        let hot = profiler(plan, phone: GivenPhone([warm]))
+        let message = await sentence { _ = try await hot.measure([model], about: about) }
+        #expect(message.hasPrefix("phoneTooWarm: The phone's thermal state is fair."))
+        #expect(message.contains("within 5 s"))
+        plan.allowsHeat = true
+        let allowed = try await profiler(plan, phone: GivenPhone([warm])).measure([model], about: about)
+        #expect(allowed.report?.conditions?.waitedS == 0)
+        #expect(allowed.report?.settings.overrides == [.heat])
+        _ = try Document(try #require(allowed.report)).json()
     }
 
     @Test("A sustained run follows the rounds and reports the median of each window")
@@ -138,7 +240,7 @@ struct ProfilerTests {
         // Loading and one turn, then 10 s of inferences of 0.5 s, then inferences of 2 s.
         let quick = [Duration](repeating: .milliseconds(500), count: 22)
         let model = TimedClassifier(clock, durations: quick + [.seconds(2)])
-        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1, sustained: 25, window: 10)
+        let plan = try Profiler.Plan(warmUp: .iterations(0), turn: .iterations(1), rounds: 1, sustained: 25, window: 10)
 
         let outcome = try await profiler(plan, phone: WarmingPhone()).measure([contestant(model)], about: about)
 
@@ -161,7 +263,7 @@ struct ProfilerTests {
     @Test("A pause longer than a window creates no empty window")
     func gap() async throws {
         let model = TimedClassifier(clock, durations: [.seconds(1), .seconds(1), .seconds(25), .seconds(1)])
-        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1, sustained: 26, window: 10)
+        let plan = try Profiler.Plan(warmUp: .iterations(0), turn: .iterations(1), rounds: 1, sustained: 26, window: 10)
         let report = try #require(try await profiler(plan).measure([contestant(model)], about: about).report)
         #expect(report.results[0].windows.map(\.startS) == [0, 20])
     }
@@ -169,7 +271,7 @@ struct ProfilerTests {
     @Test("Memory is the app's growth while a model loads and runs")
     func memory() async throws {
         let model = TimedClassifier(clock, durations: [.milliseconds(1)])
-        let plan = try Profiler.Plan(warmUp: 3, turn: .iterations(4), rounds: 2)
+        let plan = try Profiler.Plan(warmUp: .iterations(3), turn: .iterations(4), rounds: 2)
         let outcome = try await profiler(plan, phone: WarmingPhone()).measure([contestant(model)], about: about)
         let result = try #require(outcome.report?.results.first)
         // Asked before, once loaded, after the first inference, and after each of the four that count in the first turn;
@@ -181,7 +283,7 @@ struct ProfilerTests {
     @Test("Progress goes from 0 to 1 over all models")
     func progress() async throws {
         let seen = Locked<[Profiler.Progress]>([])
-        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(2), rounds: 2, sustained: 1)
+        let plan = try Profiler.Plan(warmUp: .iterations(0), turn: .iterations(2), rounds: 2, sustained: 1)
         let models = ["a", "b"].map { name in
             contestant(TimedClassifier(clock, durations: [.milliseconds(500)]), name: name)
         }
@@ -200,18 +302,20 @@ struct ProfilerTests {
 
     @Test("A failing model does not stop the others, and without results there is no report")
     func failures() async throws {
-        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1)
+        let plan = try Profiler.Plan(warmUp: .iterations(0), turn: .iterations(1), rounds: 1)
         let good = contestant(TimedClassifier(clock, durations: [.milliseconds(1)]))
         let outcome = try await profiler(plan).measure([contestant(Broken(), name: "broken"), good], about: about)
         #expect(outcome.report?.results.map(\.name) == ["model.pte"])
         #expect(outcome.failures.map(\.title) == ["broken"])
         #expect(outcome.failures.map(\.reason) == ["The program is damaged."])
+        #expect(outcome.report?.failures?.map(\.name) == ["broken"])
+        #expect(outcome.report?.failures?.map(\.error) == ["The program is damaged."])
         let nothing = try await profiler(plan).measure([contestant(Broken())], about: about)
         #expect(nothing.report == nil)
     }
 
     /// A classifier that fails after a number of inferences.
-    final class Tiring: Classifier, ClassifierSource {
+    final class Tiring: PlainClassifier, ClassifierSource {
         let left: Locked<Int>
 
         init(_ answers: Int) { left = Locked(answers) }
@@ -230,7 +334,7 @@ struct ProfilerTests {
 
     @Test("A model that fails in a later round is a failure and not in the report")
     func laterFailure() async throws {
-        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 3, sustained: 1)
+        let plan = try Profiler.Plan(warmUp: .iterations(0), turn: .iterations(1), rounds: 3, sustained: 1)
         let good = contestant(TimedClassifier(clock, durations: [.seconds(1)]))
         let outcome = try await profiler(plan).measure([contestant(Tiring(3), name: "tiring"), good], about: about)
         #expect(outcome.report?.results.map(\.name) == ["model.pte"])
@@ -240,7 +344,7 @@ struct ProfilerTests {
 
     @Test("The report names the exporters of measured models only")
     func exporters() async throws {
-        let plan = try Profiler.Plan(warmUp: 0, turn: .iterations(1), rounds: 1)
+        let plan = try Profiler.Plan(warmUp: .iterations(0), turn: .iterations(1), rounds: 1)
         var models = ["0.2.0", "0.1.0", "0.2.0"].map { version in
             var model = contestant(TimedClassifier(clock, durations: [.seconds(1)]))
             model.exporter = version
@@ -254,7 +358,7 @@ struct ProfilerTests {
     }
 
     /// Cancels its task at the third inference.
-    final class Cancelling: Classifier, ClassifierSource {
+    final class Cancelling: PlainClassifier, ClassifierSource {
         let asked = Locked(0)
         func load() async throws -> any Classifier { self }
         func logits(for pixels: RGBImage) async throws -> [Float] {
@@ -270,7 +374,7 @@ struct ProfilerTests {
     @Test("A cancelled measurement stops before the next inference, also in the warm-up", arguments: [0, 100])
     func cancelled(warmUp: Int) async throws {
         let model = Cancelling()
-        let plan = try Profiler.Plan(warmUp: warmUp, turn: .iterations(1_000_000))
+        let plan = try Profiler.Plan(warmUp: .iterations(warmUp), turn: .iterations(1_000_000))
         let (profiler, contestant, about) = (profiler(plan), contestant(model), about)
         let task = Task { try await profiler.measure([contestant], about: about) }
         await #expect(throws: CancellationError.self) { _ = try await task.value }
@@ -285,7 +389,11 @@ struct ProfilerTests {
         #expect(throws: SHViTError.self) { try Profiler.Plan(rounds: 0) }
         #expect(throws: SHViTError.self) { try Profiler.Plan(sustained: -1) }
         #expect(throws: SHViTError.self) { try Profiler.Plan(sustained: .infinity) }
-        #expect(throws: SHViTError.self) { try Profiler.Plan(warmUp: -1) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(warmUp: .iterations(-1)) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(warmUp: .seconds(.nan)) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(leastIterations: 0) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(frames: 0) }
+        #expect(throws: SHViTError.self) { try Profiler.Plan(cooling: -1) }
         #expect(throws: SHViTError.self) { try Profiler.Plan(window: 0) }
     }
 }

@@ -15,7 +15,8 @@ struct SimulatedRunTests {
                 model, engine: "Swift", compute: .cpu, source: GridClassifier(classes: model.labels.count),
                 pixels: try goldens.pixels(of: goldens.goldens.images[0]),
                 goldens: try GoldenChecker(goldens, decoder: goldens.knownPictures()))
-            let plan = try Profiler.Plan(warmUp: 1, turn: .iterations(3), rounds: 2, sustained: 0.3, window: 0.1)
+            let plan = try Profiler.Plan(
+                warmUp: .iterations(1), turn: .iterations(3), rounds: 2, sustained: 0.3, window: 0.1)
 
             let outcome = try await Profiler(plan, probe: WarmingPhone()).measure([contestant], about: Self.about)
 
@@ -50,7 +51,7 @@ struct SimulatedRunTests {
             let benchmark = Benchmark(probe: WarmingPhone(), decoder: decoder, stopwatch: clock.stopwatch) { trial in
                 SimulatedRuntime(model: trial.model, milliseconds: slowdown * Double(5 + trial.id.count), clock: clock)
             }
-            let plan = try Profiler.Plan(sustained: 3, window: 1)
+            let plan = try Profiler.Plan(warmUp: .seconds(0.1), turn: .seconds(0.3), sustained: 3, window: 1)
 
             let outcome = try await benchmark.measure(trials, plan: plan, about: Self.about)
 
@@ -92,7 +93,7 @@ private struct SimulatedRuntime: ClassifierSource {
         return Simulated(oracle: try Oracle(goldens), milliseconds: milliseconds, clock: clock)
     }
 
-    private final class Simulated: Classifier {
+    private final class Simulated: PlainClassifier {
         let oracle: Oracle
         let milliseconds: Double
         let clock: StandingClock

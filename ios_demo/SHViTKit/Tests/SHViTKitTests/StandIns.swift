@@ -2,8 +2,21 @@ import Foundation
 
 @testable import SHViTKit
 
+/// A classifier whose whole answer counts as inference.
+protocol PlainClassifier: Classifier {
+    func logits(for pixels: RGBImage) async throws -> [Float]
+}
+
+extension PlainClassifier {
+    func timedLogits(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedLogits {
+        let begun = stopwatch.now()
+        let logits = try await logits(for: pixels)
+        return TimedLogits(logits: logits, times: StageTimes(inference: stopwatch.now() - begun))
+    }
+}
+
 /// A classifier with given logits for known pictures, and zeros for others.
-struct Oracle: Classifier {
+struct Oracle: PlainClassifier {
     let answers: [(pixels: RGBImage, logits: [Float])]
     let classes: Int
 
@@ -41,7 +54,7 @@ extension GoldenSet {
 }
 
 /// A model in pure Swift: each class weighs the means of a grid of cells. It takes real time.
-struct GridClassifier: Classifier, ClassifierSource {
+struct GridClassifier: PlainClassifier, ClassifierSource {
     let classes: Int
     let cells = 8
 
@@ -89,7 +102,7 @@ final class StandingClock: Sendable {
 }
 
 /// A classifier with known latencies: the n-th inference takes the n-th duration, later ones the last.
-final class TimedClassifier: Classifier, ClassifierSource {
+final class TimedClassifier: PlainClassifier, ClassifierSource {
     let clock: StandingClock
     let durations: [Duration]
     let compiling: Duration?
@@ -153,6 +166,21 @@ final class WarmingPhone: DeviceProbe {
             return count << 20
         }
     }
+}
+
+/// A phone whose readings are given, the last one from then on.
+final class GivenPhone: DeviceProbe {
+    private let readings: Locked<[DeviceReading]>
+
+    init(_ readings: [DeviceReading]) {
+        self.readings = Locked(readings)
+    }
+
+    func reading() async -> DeviceReading {
+        readings.withLock { $0.count > 1 ? $0.removeFirst() : $0[0] }
+    }
+
+    func footprint() -> Int? { nil }
 }
 
 /// A phone without any readings.

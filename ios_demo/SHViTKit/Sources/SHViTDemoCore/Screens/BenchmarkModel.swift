@@ -26,8 +26,8 @@ public final class BenchmarkModel {
     public var computes = Set(DeviceReport.Compute.allCases)
     /// The number of rounds.
     public var rounds = 12
-    /// Inferences per round.
-    public var iterations = 20
+    /// The length of each model's turn in a round, in seconds.
+    public var turn = 1.0
     /// Whether a sustained run follows the rounds.
     public var isSustained = false
     /// The length of a sustained run, in seconds.
@@ -105,7 +105,7 @@ public final class BenchmarkModel {
         do {
             try Task.checkCancellation()
             let plan = try Profiler.Plan(
-                turn: .iterations(iterations), rounds: rounds, sustained: isSustained ? Double(seconds) : 0)
+                turn: .seconds(turn), rounds: rounds, sustained: isSustained ? Double(seconds) : 0)
             let outcome = try await outcome(of: plan, in: mine)
             try Task.checkCancellation()
             end = .finished(outcome, report: try outcome.report.map(write))

@@ -13,6 +13,22 @@ public struct DeviceReport: DocumentContent, Checked {
         case nominal, fair, serious, critical
     }
 
+    /// What a sample covers.
+    public enum InferenceTiming: String, Word {
+        /// The call of the runtime alone.
+        case runtimeCall = "runtime-call"
+        /// The call with the making of its input and the reading of its output, as the iOS app timed it before 1.1.
+        case tensorAndRuntimeCall = "tensor-and-runtime-call"
+    }
+
+    /// What a run was told to accept.
+    public enum Override: String, Word {
+        /// A power-saving mode.
+        case lowPower = "low-power"
+        /// A phone that is warm before it starts.
+        case heat
+    }
+
     /// The device that was measured.
     public struct Device: Codable, Equatable, Sendable, Checked {
         /// A computer, or a phone.
@@ -81,6 +97,10 @@ public struct DeviceReport: DocumentContent, Checked {
         public var charging: Bool?
         /// The thermal states before, during and after the measurement, in order of time.
         @Default<EmptyList<ThermalSample>> public var thermal: [ThermalSample]
+        /// How long the run waited for the phone to cool before it started, in seconds.
+        public var waitedS: Double?
+        /// Whether Android's sustained performance mode was on; nil on iOS, which has none.
+        public var sustainedPerformance: Bool?
 
         /// Creates conditions. All values are optional.
         public init(
@@ -94,7 +114,40 @@ public struct DeviceReport: DocumentContent, Checked {
 
         func check() throws(Fault) {
             try check(battery, "battery", in: 0...1)
+            try check(waitedS, "waited_s")
             try check(thermal, "thermal")
+        }
+    }
+
+    /// The picture that the preprocessing of `Result.stages` starts from.
+    public struct FramePicture: Codable, Equatable, Sendable, Checked {
+        /// A format in memory.
+        public enum Format: String, Word {
+            case bgra, rgba, rgb
+            case yuv420 = "yuv-420"
+        }
+
+        /// The width in memory, in pixels.
+        public var width: Int
+        /// The height in memory, in pixels.
+        public var height: Int
+        /// The format in memory.
+        public var format: Format
+        /// How often it is turned clockwise by 90 degrees to be upright.
+        @Default<Zero> public var quarterTurns: Int
+
+        /// Creates a description of a picture.
+        public init(width: Int, height: Int, format: Format, quarterTurns: Int = 0) {
+            self.width = width
+            self.height = height
+            self.format = format
+            self.quarterTurns = quarterTurns
+        }
+
+        func check() throws(Fault) {
+            try check(width, "width", least: 1)
+            try check(height, "height", least: 1)
+            try check(quarterTurns, "quarter_turns")
         }
     }
 
@@ -106,14 +159,26 @@ public struct DeviceReport: DocumentContent, Checked {
         public var batch: Int
         /// The number of rounds.
         public var rounds: Int
-        /// Warm-up inferences at the start of each round.
+        /// Warm-up inferences at the start of each round; of the shortest warm-up if that is a time.
         public var warmUp: Int
-        /// Measured inferences per round.
+        /// Measured inferences per round; of the shortest turn if turns are a time.
         public var iterations: Int
         /// The CPU cores that were used; any if empty.
         @Default<EmptyList<Int>> public var cpus: [Int]
         /// The seed of the order in each round.
         @Default<Zero> public var seed: Int
+        /// What a sample covers; nil before version 1.1.
+        public var timed: InferenceTiming?
+        /// The length of a warm-up in seconds; nil if it is a number of inferences.
+        public var warmUpS: Double?
+        /// The length of a turn in seconds; nil if it is a number of inferences.
+        public var turnS: Double?
+        /// The length of the whole frames after each turn, in seconds.
+        public var framesS: Double?
+        /// The picture of these frames.
+        public var picture: FramePicture?
+        /// What the run was told to accept; nil for nothing.
+        public var overrides: [Override]?
 
         /// Creates settings, with one image per inference.
         public init(threads: Int? = nil, batch: Int = 1, rounds: Int = 1, warmUp: Int, iterations: Int) {
@@ -130,6 +195,10 @@ public struct DeviceReport: DocumentContent, Checked {
             try check(rounds, "rounds", least: 1)
             try check(warmUp, "warm_up")
             try check(iterations, "iterations", least: 1)
+            try check(warmUpS, "warm_up_s")
+            try check(turnS, "turn_s")
+            try check(framesS, "frames_s")
+            try check(picture, "picture")
         }
     }
 
@@ -226,8 +295,10 @@ public struct DeviceReport: DocumentContent, Checked {
         public var firstMs: Double
         /// The latency of an inference, over all rounds.
         public var latency: Latency
-        /// The latency of every measured inference in milliseconds, one list per round.
+        /// Every measured inference in milliseconds, one list per round. `Settings.timed` says what a sample covers.
         public var samplesMs: [[Double]]
+        /// The stages of whole frames; nil on a computer, and before version 1.1.
+        public var stages: Stages?
         /// The windows of the sustained run, in order of time.
         @Default<EmptyList<Window>> public var windows: [Window]
         /// The ratio of the first contestant's latency to this one's.
@@ -277,6 +348,7 @@ public struct DeviceReport: DocumentContent, Checked {
                     try check(sample, "samples_ms.\(round).\(index)")
                 }
             }
+            try check(stages, "stages")
             try check(windows, "windows")
             try check(peakMemoryBytes, "peak_memory_bytes")
             try check(runningMemoryBytes, "running_memory_bytes")
@@ -291,7 +363,34 @@ public struct DeviceReport: DocumentContent, Checked {
         }
     }
 
+    /// A contestant that could not be measured.
+    public struct FailedContestant: Codable, Equatable, Sendable {
+        /// The default compute units: CPU.
+        public typealias OnCPU = Result.OnCPU
+
+        /// The artifact's file name.
+        public var name: String
+        /// The runtime.
+        public var engine: String
+        /// The processors that the contestant may use.
+        @Default<OnCPU> public var compute: Compute
+        /// The number of threads, if it was chosen.
+        public var threads: Int?
+        /// What was wrong, as text.
+        public var error: String
+
+        /// Creates a failure.
+        public init(name: String, engine: String, compute: Compute = .cpu, threads: Int? = nil, error: String) {
+            self.name = name
+            self.engine = engine
+            self.compute = compute
+            self.threads = threads
+            self.error = error
+        }
+    }
+
     public static let kind = "device_report"
+    public static let newestVersion = "1.1"
     public static let title = "a device report"
 
     public var schemaVersion: String
@@ -316,13 +415,15 @@ public struct DeviceReport: DocumentContent, Checked {
     @Default<EmptyMap<Roof>> public var roofs: [String: Roof]
     /// The results; at least one.
     public var results: [Result]
+    /// The contestants that could not be measured; nil without one.
+    public var failures: [FailedContestant]?
 
     /// Creates a report of the current version.
     public init(
         created: String, app: String, versions: [String: String], device: Device, settings: Settings,
         conditions: Conditions?, results: [Result]
     ) {
-        schemaVersion = "\(version)"
+        schemaVersion = Self.newestVersion
         kind = Self.kind
         self.created = created
         self.app = app
@@ -339,5 +440,24 @@ public struct DeviceReport: DocumentContent, Checked {
         try check(conditions, "conditions")
         try check(count: results.count, "results", in: 1...)
         try check(results, "results")
+        let isTimed = SchemaVersion(schemaVersion).map { $0 >= SchemaVersion(major: 1, minor: 1) } ?? false
+        for (index, result) in results.enumerated() {
+            do {
+                if isTimed { try result.latency.checkOfTimedReport() } else { try result.latency.checkOfOldReport() }
+            } catch { throw error.within("results.\(index).latency") }
+        }
+        if isTimed { try checkConditions() }
+    }
+
+    /// Throws if something contradicts the settings.
+    private func checkConditions() throws(Fault) {
+        if settings.timed == nil { throw Fault("settings.timed", "is missing") }
+        let overrides = settings.overrides ?? []
+        if conditions?.lowPower == true, !overrides.contains(.lowPower) {
+            throw Fault("conditions.low_power", "is true, and settings.overrides does not allow it")
+        }
+        if let before = conditions?.thermal.first?.state, before != .nominal, !overrides.contains(.heat) {
+            throw Fault("conditions.thermal.0.state", "is \(before), and settings.overrides does not allow it")
+        }
     }
 }

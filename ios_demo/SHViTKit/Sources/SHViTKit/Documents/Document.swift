@@ -6,10 +6,17 @@ public protocol DocumentContent: Codable, Equatable, Sendable {
     static var kind: String { get }
     /// The document's name with its article, for sentences: "a manifest".
     static var title: String { get }
+    /// The schema version that this package writes, MAJOR.MINOR (default: 1.0).
+    static var newestVersion: String { get }
     /// The schema version, MAJOR.MINOR.
     var schemaVersion: String { get }
     /// The kind of document, as the file states it.
     var kind: String { get }
+}
+
+extension DocumentContent {
+    /// 1.0.
+    public static var newestVersion: String { "1.0" }
 }
 
 /// A document with its known content and the unknown fields of a later minor version.
@@ -61,7 +68,7 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
         unknown = UnknownFields(in: original, beside: known)
         if !newer, let place = unknown?.firstPlace {
             throw SHViTError.invalidDocument(
-                "\(source) is not \(Content.title): version \(version) has no field \(place).", why: damaged)
+                "\(source) is not \(Content.title): version \(Self.version) has no field \(place).", why: damaged)
         }
     }
 
@@ -98,12 +105,18 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
             throw SHViTError.invalidDocument(
                 "\(source) is not \(Content.title): schema_version does not have the form MAJOR.MINOR.", why: damaged)
         }
+        let version = Self.version
         guard its.major <= version.major else {
             throw SHViTError.unsupportedDocument(
                 "\(source) is \(Content.title) of version \(its).",
                 why: "This app reads version \(version.major).x.", next: "Update the app.")
         }
         return its > version
+    }
+
+    /// The schema version that this package reads and writes.
+    private static var version: SchemaVersion {
+        SchemaVersion(Content.newestVersion) ?? SchemaVersion(major: 1, minor: 0)
     }
 
     private static func content(of json: Data) throws(Fault) -> Content {
@@ -154,8 +167,6 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
     }
 }
 
-/// The schema version that this package reads and writes.
-let version = SchemaVersion(major: 1, minor: 0)
 private let damaged = "The file may be damaged or edited by hand."
 
 /// A schema version, MAJOR.MINOR.

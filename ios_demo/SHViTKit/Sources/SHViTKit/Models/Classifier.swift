@@ -1,10 +1,21 @@
 /// A loaded model.
 public protocol Classifier: Sendable {
+    /// Returns the logits for a picture, and how long each stage took.
+    ///
+    /// - Parameters:
+    ///   - pixels: The output of `Preprocessor.pixels(of:)`.
+    ///   - stopwatch: Measures the stages.
+    func timedLogits(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedLogits
+}
+
+extension Classifier {
     /// Returns the logits for a picture.
     ///
     /// - Parameter pixels: The output of `Preprocessor.pixels(of:)`.
     /// - Returns: One logit per class, in the order of the labels.
-    func logits(for pixels: RGBImage) async throws -> [Float]
+    public func logits(for pixels: RGBImage) async throws -> [Float] {
+        try await timedLogits(for: pixels, stopwatch: .monotonic).logits
+    }
 }
 
 /// The source of a classifier. It is separate so that compilation and loading can be measured.

@@ -24,6 +24,8 @@ public struct Contestant: Sendable {
     public var source: any ClassifierSource
     /// The picture for all inferences: the output of `Preprocessor.pixels(of:)`.
     public var pixels: RGBImage
+    /// The picture for whole frames; nil to measure inferences only.
+    public var frame: FrameSource?
     /// The golden check that runs before the measurement; nil without goldens.
     public var goldens: GoldenChecker?
 

@@ -2,6 +2,9 @@
 final class Entry {
     let contestant: Contestant
     var rounds: [[Double]] = []
+    /// The fewest inferences of a warm-up.
+    var warmUp = Int.max
+    var frames: [(times: StageTimes, total: Duration)] = []
     var windows: [DeviceReport.Window] = []
     /// The system's plan, requested last.
     var placement: [String: Int]?
@@ -43,6 +46,15 @@ final class Entry {
         loaded = nil
     }
 
+    /// What the report says about a contestant that failed.
+    var failed: DeviceReport.FailedContestant? {
+        failure.map {
+            DeviceReport.FailedContestant(
+                name: contestant.name, engine: contestant.engine, compute: contestant.compute,
+                threads: contestant.threads, error: $0)
+        }
+    }
+
     /// The result; nil if the measurement failed.
     var result: DeviceReport.Result? {
         guard let loaded, let latency = Latency(of: rounds.flatMap(\.self)) else { return nil }
@@ -53,6 +65,7 @@ final class Entry {
         result.artifactSha256 = contestant.artifactSha256
         result.threads = contestant.threads
         result.compileMs = loaded.compileMs
+        result.stages = Stages(of: frames)
         result.windows = windows
         result.peakMemoryBytes = loaded.peakMemory
         result.runningMemoryBytes = loaded.memory.growth

@@ -5,10 +5,12 @@ struct ThermalLog {
     private let begun: Duration
     private(set) var samples: [DeviceReport.ThermalSample] = []
 
-    init(probe: any DeviceProbe, stopwatch: Stopwatch) {
+    /// Creates a log that begins now, with the conditions that were just read.
+    init(probe: any DeviceProbe, stopwatch: Stopwatch, first: DeviceReading) {
         self.probe = probe
         self.stopwatch = stopwatch
         begun = stopwatch.now()
+        if let state = first.thermal { samples.append(.init(seconds: 0, state: state)) }
     }
 
     /// Returns the device's current conditions and records the thermal state.

@@ -10,21 +10,20 @@ final class Race {
 
     init(
         of contestants: [Contestant], plan: Profiler.Plan, probe: any DeviceProbe, stopwatch: Stopwatch,
-        progress: @escaping @Sendable (Profiler.Progress) -> Void
+        before: DeviceReading, progress: @escaping @Sendable (Profiler.Progress) -> Void
     ) {
         self.plan = plan
         self.probe = probe
         self.stopwatch = stopwatch
         self.progress = progress
         entries = contestants.map(Entry.init)
-        log = ThermalLog(probe: probe, stopwatch: stopwatch)
+        log = ThermalLog(probe: probe, stopwatch: stopwatch, first: before)
     }
 
-    /// Measures everything into `entries` and returns the phone's conditions before that.
+    /// Measures everything into `entries`.
     ///
     /// - Throws: Only `CancellationError`.
-    func run() async throws -> DeviceReading {
-        let before = await log.read()
+    func run() async throws {
         for _ in 0..<plan.rounds {
             for entry in entries { try await step(entry, turn) }
         }
@@ -36,7 +35,6 @@ final class Race {
             try Task.checkCancellation()
             entry.placement = (try? await entry.contestant.source.placement()) ?? nil
         }
-        return before
     }
 
     /// Runs one turn or sustained run. An entry that fails is skipped from then on.
@@ -54,21 +52,48 @@ final class Race {
 
     private func turn(_ entry: Entry) async throws {
         let classifier = try await ready(entry)
-        for _ in 0..<plan.warmUp { _ = try await inference(of: classifier, on: entry) }
-        let begun = stopwatch.now()
-        var samples: [Double] = []
-        var share = 0.0
-        while share < 1 || samples.isEmpty {
-            samples.append(try await inference(of: classifier, on: entry))
+        let warmUp = try await inferences(plan.warmUp, least: 0, of: classifier, on: entry) { _ in }
+        entry.warmUp = min(entry.warmUp, warmUp.count)
+        let samples = try await inferences(plan.turn, least: plan.leastIterations, of: classifier, on: entry) { share in
             entry.noteMemory()
-            share =
-                switch plan.turn {
-                case .iterations(let count): Double(samples.count) / Double(count)
-                case .seconds(let length): (stopwatch.now() - begun).seconds / length
-                }
             if share < 1 { tell(entry, share: share) }
         }
         entry.rounds.append(samples)
+        try await frames(entry, classifier)
+    }
+
+    /// Runs inferences for a number or a time, and returns their latencies.
+    ///
+    /// - Parameter after: Called after each with the share of the turn that is over.
+    private func inferences(
+        _ turn: Profiler.Turn, least: Int, of classifier: any Classifier, on entry: Entry, after: (Double) -> Void
+    ) async throws -> [Double] {
+        let begun = stopwatch.now()
+        var samples: [Double] = []
+        func share() -> Double {
+            switch turn {
+            case .iterations(let count): count == 0 ? 1 : Double(samples.count) / Double(count)
+            case .seconds(let length): length == 0 ? 1 : (stopwatch.now() - begun).seconds / length
+            }
+        }
+        while share() < 1 || turn.duration != nil && samples.count < least {
+            samples.append(try await inference(of: classifier, on: entry))
+            after(share())
+        }
+        return samples
+    }
+
+    /// Takes whole frames through all stages, at least three.
+    private func frames(_ entry: Entry, _ classifier: any Classifier) async throws {
+        guard let frame = entry.contestant.frame else { return }
+        let begun = stopwatch.now()
+        var count = 0
+        while count < 3 || (stopwatch.now() - begun).seconds < plan.frames {
+            try Task.checkCancellation()
+            let timed = try await interval("Frame") { try await frame.run(classifier, stopwatch: stopwatch) }
+            entry.frames.append(timed)
+            count += 1
+        }
     }
 
     /// Runs inferences without a pause and records the median of each window.
@@ -109,10 +134,13 @@ final class Race {
         return classifier
     }
 
-    /// Runs one inference and returns its latency in milliseconds.
+    /// Runs one inference and returns the latency of the runtime's call in milliseconds.
     private func inference(of classifier: any Classifier, on entry: Entry) async throws -> Double {
         try Task.checkCancellation()
-        return try await measure("Inference") { try await classifier.logits(for: entry.contestant.pixels) }.milliseconds
+        return try await interval("Inference") {
+            try await classifier.timedLogits(for: entry.contestant.pixels, stopwatch: stopwatch).times.inference
+                .milliseconds
+        }
     }
 
     /// Runs `work` as an interval in Instruments; returns its result and its duration.

@@ -17,6 +17,10 @@ public enum SHViTError: Error, Equatable, Sendable, LocalizedError, CustomString
     case unsupportedInput(_ what: String, why: String = "", next: String = "")
     /// Settings that the caller chose are out of range, or contradict each other.
     case invalidSettings(_ what: String, why: String = "", next: String = "")
+    /// Low-power mode slows the phone down, so that a benchmark would measure the mode.
+    case lowPowerMode(_ what: String, why: String = "", next: String = "")
+    /// The phone is too warm to start a benchmark, and did not cool down in time.
+    case phoneTooWarm(_ what: String, why: String = "", next: String = "")
     /// The runtime or the phone failed: a model cannot be stored, loaded or run, or its result cannot be used.
     case runtimeFailure(_ what: String, why: String = "", next: String = "")
     /// The work was cancelled.
@@ -42,7 +46,8 @@ public enum SHViTError: Error, Equatable, Sendable, LocalizedError, CustomString
         case .modelNotEmbedded(let what, let why, let next), .artifactChanged(let what, let why, let next),
             .unsupportedDocument(let what, let why, let next), .invalidDocument(let what, let why, let next),
             .undecodablePicture(let what, let why, let next), .unsupportedInput(let what, let why, let next),
-            .invalidSettings(let what, let why, let next), .runtimeFailure(let what, let why, let next),
+            .invalidSettings(let what, let why, let next), .lowPowerMode(let what, let why, let next),
+            .phoneTooWarm(let what, let why, let next), .runtimeFailure(let what, let why, let next),
             .cancelled(let what, let why, let next):
             (what, why, next)
         }

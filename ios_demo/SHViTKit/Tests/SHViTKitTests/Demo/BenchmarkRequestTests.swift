@@ -20,7 +20,7 @@ struct BenchmarkRequestTests {
         let request = try #require(try Self.parsed("-AppleLanguages (de) -benchmark all"))
         #expect(request.models == nil)
         #expect(request.computes == DeviceReport.Compute.allCases)
-        #expect(try request.plan == Profiler.Plan(warmUp: 5, turn: .iterations(20), rounds: 12))
+        #expect(try request.plan == Profiler.Plan(warmUp: .seconds(0.5), turn: .seconds(1), rounds: 12))
         #expect(request.output == "report.json")
     }
 
@@ -30,10 +30,13 @@ struct BenchmarkRequestTests {
             try Self.parsed("-output one.json -compute cpu,all -warm-up 0 -iterations 7 -rounds 3 -benchmark a,b"))
         #expect(request.models == ["a", "b"])
         #expect(request.computes == [.cpu, .all])
-        #expect(try request.plan == Profiler.Plan(warmUp: 0, turn: .iterations(7), rounds: 3))
+        #expect(try request.plan == Profiler.Plan(warmUp: .iterations(0), turn: .iterations(7), rounds: 3))
         #expect(request.output == "one.json")
         let timed = try #require(try Self.parsed("-benchmark all -seconds 2 -sustained 60"))
         #expect(try timed.plan == Profiler.Plan(turn: .seconds(2), sustained: 60))
+        let allowed = try #require(
+            try Self.parsed("-benchmark all -warm-up-seconds 0.1 -allow-low-power true -allow-heat true"))
+        #expect(try allowed.plan == Profiler.Plan(warmUp: .seconds(0.1), allowsLowPower: true, allowsHeat: true))
     }
 
     @Test(
@@ -47,6 +50,9 @@ struct BenchmarkRequestTests {
             ("-benchmark all -iterations many", "-iterations is many"),
             ("-benchmark all -warm-up -1", "-warm-up is -1.\nIt must be a whole number of at least 0"),
             ("-benchmark all -iterations 5 -seconds 5", "cannot be combined"),
+            ("-benchmark all -warm-up 5 -warm-up-seconds 5", "cannot be combined"),
+            ("-benchmark all -seconds 0", "-seconds is 0.\nIt must be a number of seconds above 0"),
+            ("-benchmark all -allow-heat yes", "-allow-heat is yes.\nIt must be true or false"),
             ("-benchmark all -rounds 0", "-rounds is 0.\nIt must be a whole number of at least 1"),
             ("-benchmark all -sustained -1", "-sustained is -1.\nIt must be a whole number of at least 0"),
             ("-benchmark all -compute gpu", "gpu is not a compute unit.\nCompute units: cpu, cpu-and-gpu"),

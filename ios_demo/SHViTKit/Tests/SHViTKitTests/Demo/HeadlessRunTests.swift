@@ -45,7 +45,7 @@ struct HeadlessRunTests {
         try await withFolder { folder in
             _ = try ModelStoreTests.store(in: folder.appending(path: "Models"))
             let (status, output) = try await Self.run(
-                "-benchmark all -iterations 3 -rounds 2 -output one.json", in: folder)
+                "-benchmark all -warm-up 0 -iterations 3 -rounds 2 -output one.json", in: folder)
             #expect(status == .done)
             let place = folder.appending(path: "one.json")
             let report = try Document<DeviceReport>(contentsOf: place).content
@@ -69,7 +69,9 @@ struct HeadlessRunTests {
         try await withFolder { folder in
             let store = try ModelStoreTests.store(in: folder.appending(path: "Models"))
             try Self.addCoreML(to: store)
-            let (status, output) = try await Self.run("-benchmark all -compute cpu,all -iterations 1", in: folder) {
+            let (status, output) = try await Self.run(
+                "-benchmark all -compute cpu,all -warm-up 0 -iterations 1 -rounds 2", in: folder
+            ) {
                 trial in
                 guard trial.compute == .cpu else { throw SHViTError.runtimeFailure("There is no GPU.") }
                 return GridClassifier(classes: trial.model.labels.count)
@@ -86,7 +88,7 @@ struct HeadlessRunTests {
         try await withFolder { folder in
             let store = try ModelStoreTests.store(in: folder.appending(path: "Models"))
             try Data("others".utf8).write(to: try #require(store.listing().models.first).artifact)
-            let (status, output) = try await Self.run("-benchmark all -iterations 1", in: folder)
+            let (status, output) = try await Self.run("-benchmark all -warm-up 0 -iterations 1 -rounds 2", in: folder)
             #expect(status == .failed)
             #expect(output.count == 1)
             #expect(output.first?.contains("not the artifact that its manifest describes") == true)
@@ -103,7 +105,7 @@ struct HeadlessRunTests {
             #expect(status == .wrongInput)
             #expect(output.count { !$0.contains("% ") } == 2)
             #expect(output.last?.contains("There is no model absent.") == true)
-            let all = try await Self.run("-benchmark all -iterations 1", in: folder)
+            let all = try await Self.run("-benchmark all -warm-up 0 -iterations 1 -rounds 2", in: folder)
             #expect(all.status == .failed)
         }
     }
@@ -114,7 +116,7 @@ struct HeadlessRunTests {
             _ = try ModelStoreTests.store(in: folder.appending(path: "Models"))
             try FileManager.default.createDirectory(
                 at: folder.appending(path: "report.json/inside"), withIntermediateDirectories: true)
-            let (status, output) = try await Self.run("-benchmark all -iterations 1", in: folder)
+            let (status, output) = try await Self.run("-benchmark all -warm-up 0 -iterations 1 -rounds 2", in: folder)
             #expect(status == .failed)
             #expect(output.last?.hasPrefix("error: ") == true)
         }
@@ -148,7 +150,7 @@ struct HeadlessRunTests {
     func left() async throws {
         try await withFolder { folder in
             _ = try ModelStoreTests.store(in: folder.appending(path: "Models"))
-            let (_, output) = try await Self.run("-benchmark all -iterations 3 -rounds 2", in: folder)
+            let (_, output) = try await Self.run("-benchmark all -warm-up 0 -iterations 3 -rounds 2", in: folder)
             #expect(output.first?.hasPrefix("0% ") == true)
             #expect(output.contains { $0.hasPrefix("100% ") })
             try FileManager.default.removeItem(at: folder.appending(path: "report.json"))

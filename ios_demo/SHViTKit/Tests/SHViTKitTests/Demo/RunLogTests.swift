@@ -38,7 +38,7 @@ struct RunLogTests {
             let benchmark = Benchmark(probe: SilentPhone(), decoder: try HeadlessRunTests.decoder()) {
                 GridClassifier(classes: $0.model.labels.count)
             }
-            let plan = try Profiler.Plan(turn: .iterations(1), rounds: 1)
+            let plan = try Profiler.Plan(warmUp: .iterations(0), turn: .iterations(1), rounds: 1)
             let outcome = try await benchmark.measure([Trial(model, compute: .cpu)], plan: plan, about: about)
             let file = folder.appending(path: "r-1.json")
             try Document(try #require(outcome.report)).write(to: file)

@@ -36,7 +36,12 @@ struct WordingTests {
         var result = try Self.result([1, 2, 3])
         #expect(
             Wording.summary(of: result, locale: Self.english)
-                == "a.pte on CPU: median 2.00 ms, p99 2.98 ms, 3 inferences")
+                == "a.pte on CPU: median 2.00 ms, 3 inferences")
+        #expect(
+            Wording.summary(of: try Self.result((1...1001).map(Double.init)), locale: Self.english)
+                == "a.pte on CPU: median 501 ms, p90 901 ms, p99 991 ms, 1001 inferences")
+        #expect(Wording.millisecondsOrDash(nil, locale: Self.english) == "–")
+        #expect(Wording.millisecondsOrDash(2, locale: Self.english) == "2.00 ms")
         result.golden = .init(
             images: 2, preprocessingPassed: true, pixelsDifference: 0, inferencePassed: true, largestDifference: 0,
             tolerance: 1, sqnrDb: 90, sameClass: 2)

@@ -7,6 +7,10 @@ public final class PowerManager {
         return Phone.lowPower;
     }
 
+    public boolean isSustainedPerformanceModeSupported() {
+        return true;
+    }
+
     public int getCurrentThermalStatus() {
         return Phone.thermal;
     }

@@ -25,6 +25,11 @@ public final class PowerManager {
     @Since(29)
     public static final int THERMAL_STATUS_SHUTDOWN = 6;
 
+    @Since(24)
+    public boolean isSustainedPerformanceModeSupported() {
+        throw new RuntimeException();
+    }
+
     @Since(29)
     public int getCurrentThermalStatus() {
         throw new RuntimeException();

@@ -9,6 +9,7 @@ import android.os.Build
 import android.os.Debug
 import android.os.PowerManager
 import android.os.SystemClock
+import android.view.Window
 import dev.shvit.core.documents.Device
 import dev.shvit.core.documents.DeviceKind
 import dev.shvit.core.documents.ThermalState
@@ -50,6 +51,23 @@ class AndroidPhone(context: Context) : Phone {
         }
 
     override fun lowPower(): Boolean? = power?.isPowerSaveMode
+
+    /** Whether [sustainPerformance] switched the mode on; null if it was never called. */
+    @Volatile
+    private var sustained: Boolean? = null
+
+    override fun sustainedPerformance(): Boolean? = sustained
+
+    /**
+     * Switches Android's sustained performance mode for a window on or off, if the phone has it: clocks stay at a level
+     * that the phone can hold while the window is shown. Call it on the main thread.
+     */
+    fun sustainPerformance(window: Window, wanted: Boolean) {
+        val supported = power?.isSustainedPerformanceModeSupported == true
+        if (supported) window.setSustainedPerformanceMode(wanted)
+        // A run that is over keeps what it was measured with.
+        if (wanted) sustained = supported
+    }
 
     override fun battery(): Double? {
         val state = batteryState() ?: return null

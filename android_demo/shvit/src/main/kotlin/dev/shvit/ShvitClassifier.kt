@@ -12,9 +12,11 @@ import dev.shvit.core.images.PixelSource
 import dev.shvit.core.images.Pixels
 import dev.shvit.core.images.Preprocessor
 import dev.shvit.core.images.TensorValues
+import dev.shvit.core.measure.Stage
+import dev.shvit.core.measure.StageTimer
+import dev.shvit.core.measure.measure
 import dev.shvit.core.models.ArtifactCache
 import dev.shvit.core.models.Classifier
-import dev.shvit.core.models.Inference
 import dev.shvit.core.models.Prediction
 import dev.shvit.core.models.SharedPool
 import dev.shvit.core.models.StoredModel
@@ -29,8 +31,8 @@ import org.pytorch.executorch.Tensor
  * A model's predictions for a picture.
  *
  * @property predictions The most likely classes, most likely first.
- * @property preprocessingMs The duration from the picture to the model's pixels.
- * @property inferenceMs The duration from pixels to logits.
+ * @property preprocessingMs The duration from the picture to the values of the model's input.
+ * @property inferenceMs The duration of the runtime's call, as device reports state it.
  */
 data class Classification(val predictions: List<Prediction>, val preprocessingMs: Double, val inferenceMs: Double)
 
@@ -54,10 +56,14 @@ class ShvitClassifier private constructor(
     private var closed = false
 
     /** What one classification after the other uses. */
-    private val live: Prepared by lazy(LazyThreadSafetyMode.NONE) {
-        val (height, width) = manifest.preprocessing.height to manifest.preprocessing.width
-        Prepared(Pixels(height, width, ByteArray(height * width * Pixels.CHANNELS)))
+    private val pixels = manifest.preprocessing.let {
+        Pixels(it.height, it.width, ByteArray(it.height * it.width * Pixels.CHANNELS))
     }
+    private val values = TensorValues(manifest.input, manifest.preprocessing)
+
+    /** The memory of the input tensor, which ExecuTorch reads in place. */
+    private val buffer = Tensor.allocateFloatBuffer(manifest.input.shape.drop(1).fold(1, Int::times))
+    private val input: EValue = EValue.from(Tensor.fromBlob(buffer, shape(manifest)))
 
     /**
      * Returns the most likely classes of a picture, bitmap or camera frame, with the latency.
@@ -72,23 +78,24 @@ class ShvitClassifier private constructor(
         orientation: Orientation = Orientation.UPRIGHT,
         count: Int = 5,
     ): Classification {
-        val start = monotonic.nanoseconds()
-        trace("shvit preprocessing") { preprocessor.prepare(source, orientation, live.pixels) }
-        val prepared = monotonic.nanoseconds()
-        live.fill()
-        val logits = run(live.input)
-        val end = monotonic.nanoseconds()
+        val timer = StageTimer(monotonic)
+        timer.time(Stage.PREPROCESSING) {
+            trace("shvit preprocessing") { preprocessor.prepare(source, orientation, pixels) }
+        }
+        val logits = logits(pixels, timer)
         return Classification(
             predictions(logits, manifest.labels, count),
-            preprocessingMs = (prepared - start) / 1e6,
-            inferenceMs = (end - prepared) / 1e6,
+            preprocessingMs = timer.milliseconds(Stage.PREPROCESSING),
+            inferenceMs = timer.milliseconds(Stage.INFERENCE),
         )
     }
 
     /** Returns the pixels that the model sees of an upright picture. */
     fun pixels(picture: Picture): Pixels = trace("shvit preprocessing") { preprocessor.pixels(picture) }
 
-    override fun prepare(pixels: Pixels): Inference {
+    @Synchronized
+    override fun logits(pixels: Pixels, timer: StageTimer?): FloatArray {
+        check(!closed) { "${manifest.artifact.name} has been closed" }
         val preprocessing = manifest.preprocessing
         if (pixels.height != preprocessing.height || pixels.width != preprocessing.width) {
             throw UnsupportedInput(
@@ -96,21 +103,15 @@ class ShvitClassifier private constructor(
                 "It needs ${preprocessing.height} x ${preprocessing.width}.",
             )
         }
-        val prepared = Prepared(pixels)
-        prepared.fill()
-        return Inference { run(prepared.input) }
-    }
-
-    /** An input tensor, in memory that ExecuTorch reads in place, and the pixels that fill it. */
-    private inner class Prepared(val pixels: Pixels) {
-        private val values = TensorValues(manifest.input, manifest.preprocessing)
-        private val buffer = Tensor.allocateFloatBuffer(manifest.input.shape.drop(1).fold(1, Int::times))
-        val input: EValue = EValue.from(Tensor.fromBlob(buffer, shape(manifest)))
-
-        fun fill() {
+        val content = timer.measure(Stage.PREPROCESSING) { values.of(pixels) }
+        timer.measure(Stage.TENSOR) {
             buffer.rewind()
-            buffer.put(values.of(pixels))
+            buffer.put(content)
             buffer.rewind()
+        }
+        return orRuntimeFailure("${manifest.artifact.name} failed") {
+            val outputs = timer.measure(Stage.INFERENCE) { trace("shvit inference") { module.forward(input) } }
+            timer.measure(Stage.DECODING) { outputs[0].toTensor().dataAsFloatArray }
         }
     }
 
@@ -121,16 +122,6 @@ class ShvitClassifier private constructor(
         closed = true
         module.destroy()
         place.close()
-    }
-
-    @Synchronized
-    private fun run(input: EValue): FloatArray {
-        check(!closed) { "${manifest.artifact.name} has been closed" }
-        return trace("shvit inference") {
-            orRuntimeFailure("${manifest.artifact.name} failed") {
-                module.forward(input)[0].toTensor().dataAsFloatArray
-            }
-        }
     }
 
     companion object {

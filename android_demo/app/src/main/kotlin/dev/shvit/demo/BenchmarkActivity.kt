@@ -105,7 +105,7 @@ internal class BenchmarkActivity : WorkActivity() {
             mapOf(
                 "benchmark" to chosen.joinToString(",") { it.text },
                 "threads" to text(R.id.threads),
-                "iterations" to text(R.id.iterations),
+                "seconds" to text(R.id.seconds),
                 "rounds" to text(R.id.rounds),
                 "sustained" to text(R.id.sustained),
             ),
@@ -132,6 +132,7 @@ internal class BenchmarkActivity : WorkActivity() {
         view<View>(R.id.share).visibility = if (state is BenchmarkRun.Measured) View.VISIBLE else View.GONE
         view<ViewGroup>(R.id.rows).removeAllViews()
         if (measuring) window.addFlags(AWAKE) else window.clearFlags(AWAKE)
+        run?.phone?.sustainPerformance(window, measuring)
         when (state) {
             is BenchmarkRun.Measuring -> show(state)
             is BenchmarkRun.Measured -> show(state)
@@ -180,14 +181,19 @@ internal class BenchmarkActivity : WorkActivity() {
         val latency = getString(
             R.string.result_latency,
             formatter.milliseconds(result.latency.p50),
-            formatter.milliseconds(result.latency.p90),
-            formatter.milliseconds(result.latency.p99),
+            formatter.millisecondsOrDash(result.latency.p90),
+            formatter.millisecondsOrDash(result.latency.p99),
             formatter.milliseconds(result.loadMs),
             formatter.milliseconds(result.firstMs),
         )
-        if (result.windows.isEmpty()) return latency
-        val medians = result.windows.joinToString(" · ") { formatter.milliseconds(it.p50) }
-        return "$latency\n${getString(R.string.result_windows, medians)}"
+        val stages = result.stages?.let { frame ->
+            val medians = listOf(frame.preprocessing, frame.tensor, frame.inference, frame.decoding, frame.total)
+            getString(R.string.result_stages, *medians.map { formatter.milliseconds(it.p50) }.toTypedArray())
+        }
+        val windows = result.windows.takeIf { it.isNotEmpty() }?.let { windows ->
+            getString(R.string.result_windows, windows.joinToString(" · ") { formatter.milliseconds(it.p50) })
+        }
+        return listOfNotNull(latency, stages, windows).joinToString("\n")
     }
 
     private companion object {

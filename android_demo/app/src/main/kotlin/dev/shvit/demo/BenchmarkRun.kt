@@ -2,13 +2,16 @@ package dev.shvit.demo
 
 import android.content.Context
 import android.util.Log
+import dev.shvit.AndroidPhone
 import dev.shvit.ShvitClassifier
 import dev.shvit.core.ShvitException.Cancelled
 import dev.shvit.core.documents.DeviceReport
 import dev.shvit.core.images.Pixels
+import dev.shvit.core.images.Preprocessor
 import dev.shvit.core.measure.BenchmarkPlan
 import dev.shvit.core.measure.BenchmarkRequest
 import dev.shvit.core.measure.Contestant
+import dev.shvit.core.measure.FrameSource
 import dev.shvit.core.measure.Profiler
 import dev.shvit.core.measure.Progress
 import dev.shvit.core.measure.RunLog
@@ -32,6 +35,9 @@ internal class BenchmarkRun(private val context: Context, private val request: B
     class Ended(val words: String) : State
 
     private val library = Library(context)
+
+    /** The phone that is measured. */
+    val phone: AndroidPhone get() = library.phone
     private val failures = ArrayList<String>()
     private val log = RunLog(request.runId) { Log.i(LOG, it) }
 
@@ -54,7 +60,14 @@ internal class BenchmarkRun(private val context: Context, private val request: B
     private fun measure(): State = try {
         val plan = BenchmarkPlan.of(request, Models(context).all(), library.phone.device.cores)
         for (model in plan.subjects.map { it.model }.distinct()) library.prepare(model)
-        val profiler = Profiler(request.protocol, monotonic, library.phone, ::cancelled, ::tell, ::tellFailed)
+        val profiler = Profiler(
+            request.protocol,
+            monotonic,
+            library.phone,
+            cancelled = ::cancelled,
+            progress = ::tell,
+            failed = ::tellFailed,
+        )
         val reportContext = library.reportContext(plan.subjects.map { it.model.manifest }).copy(runId = request.runId)
         val report = profiler.report(reportContext, plan.subjects.map(::contestant))
         val file = Reports(context).write(report, request.report)
@@ -100,6 +113,7 @@ internal class BenchmarkRun(private val context: Context, private val request: B
             threads = subject.threads,
             sizeBytes = manifest.artifact.bytes,
             drift = manifest.drift,
+            frame = FrameSource.camera(Preprocessor(preprocessing), manifest.labels),
             golden = goldens?.let { folder ->
                 { library.check(folder, it as ShvitClassifier) }
             },

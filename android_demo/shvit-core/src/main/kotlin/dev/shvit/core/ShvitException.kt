@@ -32,6 +32,12 @@ sealed class ShvitException(val what: String, val why: String, val hint: String)
     /** Settings that the caller chose are out of range, or contradict each other. */
     class InvalidSettings(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
 
+    /** A power-saving mode slows the phone down, so that a benchmark would measure the mode. */
+    class LowPowerMode(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
+
+    /** The phone is too warm to start a benchmark, and did not cool down in time. */
+    class PhoneTooWarm(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
+
     /** The runtime or the phone failed: a model cannot be stored, loaded or run, or its result cannot be used. */
     class RuntimeFailure(what: String, why: String = "", hint: String = "") : ShvitException(what, why, hint)
 

@@ -44,12 +44,16 @@ data class ThermalSample(
  * @property battery The battery charge, from 0 to 1.
  * @property charging Whether the phone was plugged in.
  * @property thermal The thermal states before, during and after the measurement, in order of time.
+ * @property waitedS How long the run waited for the phone to cool before it started, in seconds.
+ * @property sustainedPerformance Whether Android's sustained performance mode was on.
  */
 data class Conditions(
     val lowPower: Boolean? = null,
     val battery: Double? = null,
     val charging: Boolean? = null,
     val thermal: List<ThermalSample> = emptyList(),
+    val waitedS: Double? = null,
+    val sustainedPerformance: Boolean? = null,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
     internal fun json(): Json.Object = jsonObject(
@@ -57,6 +61,8 @@ data class Conditions(
         "battery" to json(battery),
         "charging" to json(charging),
         "thermal" to json(thermal) { it.json() },
+        "waited_s" to json(waitedS),
+        "sustained_performance" to json(sustainedPerformance),
         unknown = unknown,
     )
 
@@ -66,6 +72,8 @@ data class Conditions(
             fields.numberOrNull("battery", SHARE),
             fields.flagOrNull("charging"),
             fields.orElse("thermal", emptyList()) { fields.children(it, ThermalSample::of) },
+            fields.numberOrNull("waited_s", POSITIVE),
+            fields.flagOrNull("sustained_performance"),
             fields.unknown(),
         )
     }

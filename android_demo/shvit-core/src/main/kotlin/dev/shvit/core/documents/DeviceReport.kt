@@ -3,11 +3,14 @@ package dev.shvit.core.documents
 import dev.shvit.core.ShvitException.InvalidDocument
 import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.json.Fields
+import dev.shvit.core.json.Fields.Companion.POSITIVE
 import dev.shvit.core.json.Json
+import dev.shvit.core.json.Word
 import dev.shvit.core.json.json
 import dev.shvit.core.json.jsonObject
 import dev.shvit.core.json.text
 import dev.shvit.core.json.word
+import dev.shvit.core.json.words
 
 /**
  * The device that was measured.
@@ -51,15 +54,61 @@ data class Device(
 }
 
 /**
+ * The picture that the preprocessing of [Result.stages] starts from.
+ *
+ * @property width The width in memory, in pixels; [height] likewise.
+ * @property quarterTurns How often it is turned clockwise by 90 degrees to be upright.
+ */
+data class FramePicture(
+    val width: Int,
+    val height: Int,
+    val format: Format,
+    val quarterTurns: Int = 0,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    /** A format in memory. */
+    enum class Format(override val word: String) : Word {
+        BGRA("bgra"),
+        RGBA("rgba"),
+        RGB("rgb"),
+        YUV_420("yuv-420"),
+    }
+
+    internal fun json(): Json.Object = jsonObject(
+        "width" to json(width),
+        "height" to json(height),
+        "format" to json(format),
+        "quarter_turns" to json(quarterTurns),
+        unknown = unknown,
+    )
+
+    companion object {
+        internal fun of(fields: Fields): FramePicture = FramePicture(
+            fields.count("width", least = 1),
+            fields.count("height", least = 1),
+            fields.word("format"),
+            fields.countOrNull("quarter_turns") ?: 0,
+            fields.unknown(),
+        )
+    }
+}
+
+/**
  * The settings of the benchmark.
  *
  * @property threads The number of threads of each engine; null if engines choose it, as Core ML does.
  * @property batch Images per inference.
  * @property rounds The number of rounds.
- * @property warmUp Warm-up inferences at the start of each round.
- * @property iterations Measured inferences per round.
+ * @property warmUp Warm-up inferences at the start of each round; of the shortest warm-up if that is a time.
+ * @property iterations Measured inferences per round; of the shortest turn if turns are a time.
  * @property cpus The CPU cores that were used; any if empty.
  * @property seed The seed of the order in each round.
+ * @property timed What a sample covers; null before version 1.1.
+ * @property warmUpS The length of a warm-up in seconds; null if it is a number of inferences.
+ * @property turnS The length of a turn in seconds; null if it is a number of inferences.
+ * @property framesS The length of the whole frames after each turn, in seconds.
+ * @property picture The picture of these frames.
+ * @property overrides What the run was told to accept.
  */
 data class Settings(
     val threads: Int?,
@@ -69,6 +118,12 @@ data class Settings(
     val iterations: Int,
     val cpus: List<Int> = emptyList(),
     val seed: Long = 0,
+    val timed: InferenceTiming? = null,
+    val warmUpS: Double? = null,
+    val turnS: Double? = null,
+    val framesS: Double? = null,
+    val picture: FramePicture? = null,
+    val overrides: List<Override> = emptyList(),
     val unknown: Map<String, Json> = emptyMap(),
 ) {
     internal fun json(): Json.Object = jsonObject(
@@ -79,7 +134,12 @@ data class Settings(
         "iterations" to json(iterations),
         "cpus" to json(cpus) { json(it) },
         "seed" to json(seed),
-        unknown = unknown,
+        "timed" to json(timed),
+        "warm_up_s" to json(warmUpS),
+        "turn_s" to json(turnS),
+        "frames_s" to json(framesS),
+        "picture" to (picture?.json() ?: Json.Null),
+        unknown = if (overrides.isEmpty()) unknown else unknown + ("overrides" to json(overrides) { json(it) }),
     )
 
     companion object {
@@ -91,6 +151,12 @@ data class Settings(
             iterations = fields.count("iterations", least = 1),
             cpus = fields.orElse("cpus", emptyList()) { fields.counts(it) },
             seed = fields.wholeOrNull("seed") ?: 0,
+            timed = fields.orElse("timed", null) { fields.word<InferenceTiming>(it) },
+            warmUpS = fields.numberOrNull("warm_up_s", POSITIVE),
+            turnS = fields.numberOrNull("turn_s", POSITIVE),
+            framesS = fields.numberOrNull("frames_s", POSITIVE),
+            picture = fields.childOrNull("picture", FramePicture::of),
+            overrides = fields.orElse("overrides", emptyList()) { fields.words<Override>(it) },
             unknown = fields.unknown(),
         )
     }
@@ -112,6 +178,43 @@ data class Roof(val gops: Double, val reachedBy: String, val unknown: Map<String
 }
 
 /**
+ * A contestant that could not be measured.
+ *
+ * @property error What was wrong, as text.
+ */
+data class FailedContestant(
+    val name: String,
+    val engine: String,
+    val compute: Compute = Compute.CPU,
+    val threads: Int? = null,
+    val error: String,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    internal fun json(): Json.Object = jsonObject(
+        "name" to json(name),
+        "engine" to json(engine),
+        "compute" to json(compute),
+        "threads" to json(threads),
+        "error" to json(error),
+        unknown = unknown,
+    )
+
+    companion object {
+        internal fun of(fields: Fields): FailedContestant = FailedContestant(
+            name = fields.text("name"),
+            engine = fields.text("engine"),
+            compute = fields.orElse("compute", Compute.CPU) { fields.word(it) },
+            threads = fields.countOrNull("threads", least = 1),
+            error = fields.text("error"),
+            unknown = fields.unknown(),
+        )
+    }
+}
+
+/** The version of device reports that this library writes. */
+const val DEVICE_REPORT_VERSION = "1.1"
+
+/**
  * The measurements of a benchmark, where they were taken, and how. `shvit-mobile devices` reads it.
  *
  * @property created The time of the measurement, in ISO 8601 with the offset from UTC.
@@ -121,9 +224,10 @@ data class Roof(val gops: Double, val reachedBy: String, val unknown: Map<String
  * @property conditions The phone's conditions; null on a computer.
  * @property roofs The rooflines by precision.
  * @property results The results; at least one.
+ * @property failures The contestants that could not be measured.
  */
 data class DeviceReport(
-    val schemaVersion: String = SCHEMA_VERSION,
+    val schemaVersion: String = DEVICE_REPORT_VERSION,
     val created: String,
     val app: String,
     val runId: String? = null,
@@ -134,6 +238,7 @@ data class DeviceReport(
     val conditions: Conditions? = null,
     val roofs: Map<String, Roof> = emptyMap(),
     val results: List<Result>,
+    val failures: List<FailedContestant> = emptyList(),
     val unknown: Map<String, Json> = emptyMap(),
 ) {
     /** Returns the text of the file. */
@@ -149,8 +254,23 @@ data class DeviceReport(
         "conditions" to (conditions?.json() ?: Json.Null),
         "roofs" to json(roofs) { it.json() },
         "results" to json(results) { it.json() },
-        unknown = runId?.let { unknown + ("run_id" to json(it)) } ?: unknown,
+        unknown = unknown + listOfNotNull(
+            runId?.let { "run_id" to json(it) },
+            failures.takeIf { it.isNotEmpty() }?.let { all -> "failures" to json(all) { it.json() } },
+        ),
     ).text()
+
+    /** Rejects what cannot be, since version 1.1. */
+    private fun check(fields: Fields) {
+        if (settings.timed == null) fields.fail("settings.timed", "this field is missing")
+        if (conditions?.lowPower == true && Override.LOW_POWER !in settings.overrides) {
+            fields.fail("conditions.low_power", "it is on, and settings.overrides does not allow it")
+        }
+        val before = conditions?.thermal?.firstOrNull()?.state ?: ThermalState.NOMINAL
+        if (before != ThermalState.NOMINAL && Override.HEAT !in settings.overrides) {
+            fields.fail("conditions.thermal.0.state", "it is ${before.word}, and settings.overrides does not allow it")
+        }
+    }
 
     companion object {
         private const val KIND = "device_report"
@@ -162,9 +282,10 @@ data class DeviceReport(
          * @throws InvalidDocument If it is not a device report.
          * @throws UnsupportedDocument If it has a newer major version.
          */
-        fun read(text: String, source: String): DeviceReport = readDocument(text, source, KIND, "a device report", ::of)
+        fun read(text: String, source: String): DeviceReport =
+            readDocument(text, source, KIND, "a device report", { of(it, hasMinor(it, 1)) }, DEVICE_REPORT_VERSION)
 
-        private fun of(fields: Fields): DeviceReport = DeviceReport(
+        private fun of(fields: Fields, timed: Boolean): DeviceReport = DeviceReport(
             schemaVersion = fields.text("schema_version"),
             created = fields.text("created"),
             app = fields.text("app"),
@@ -177,8 +298,9 @@ data class DeviceReport(
             roofs = fields.orElse("roofs", emptyMap()) { name ->
                 fields.map(name) { inner, precision -> inner.child(precision, Roof::of) }
             },
-            results = fields.someChildren("results", Result::of),
+            results = fields.someChildren("results") { Result.of(it, timed) },
+            failures = fields.orElse("failures", emptyList()) { fields.children(it, FailedContestant::of) },
             unknown = fields.unknown(),
-        )
+        ).also { if (timed) it.check(fields) }
     }
 }

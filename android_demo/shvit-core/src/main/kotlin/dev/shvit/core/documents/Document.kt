@@ -7,7 +7,7 @@ import dev.shvit.core.json.Json
 import dev.shvit.core.json.NotJson
 import dev.shvit.core.json.Reading
 
-/** The version of every document that this library writes: MAJOR.MINOR. */
+/** The version of documents that did not change since: MAJOR.MINOR. */
 const val SCHEMA_VERSION = "1.0"
 
 /**
@@ -20,10 +20,18 @@ const val SCHEMA_VERSION = "1.0"
  * @param source The name of the file, for errors.
  * @param kind The document's kind: "manifest".
  * @param named The kind with its article, for errors: "a manifest".
+ * @param newest The version of this kind that this library writes.
  * @throws InvalidDocument If it is not JSON, or violates its schema; names the first invalid field.
  * @throws UnsupportedDocument If it has a newer major version.
  */
-internal fun <T> readDocument(text: String, source: String, kind: String, named: String, read: (Fields) -> T): T {
+internal fun <T> readDocument(
+    text: String,
+    source: String,
+    kind: String,
+    named: String,
+    read: (Fields) -> T,
+    newest: String = SCHEMA_VERSION,
+): T {
     val json = try {
         Json.parse(text)
     } catch (reason: NotJson) {
@@ -33,7 +41,7 @@ internal fun <T> readDocument(text: String, source: String, kind: String, named:
         ?: throw InvalidDocument("$source is not $named.", "It should be an object.")
     val old = Reading(source, named, newer = false)
     val version = versionOf(Fields(fields, "", old))
-    val ours = versionOf(Fields(mapOf(VERSION_FIELD to Json.Text(SCHEMA_VERSION)), "", old))
+    val ours = versionOf(Fields(mapOf(VERSION_FIELD to Json.Text(newest)), "", old))
     if (version.major > ours.major) {
         throw UnsupportedDocument(
             "$source is $named of version ${version.major}.${version.minor}.",
@@ -62,3 +70,6 @@ private fun Fields.checkKind(kind: String) {
     val given = text("kind")
     if (given != kind) fail("kind", "it is '$given' and should be '$kind'")
 }
+
+/** Returns whether a document has a minor version of at least [minor] of the first major version. */
+internal fun hasMinor(fields: Fields, minor: Int): Boolean = versionOf(fields) >= Version(1, minor)

@@ -7,6 +7,7 @@ import dev.shvit.core.json.json
 import dev.shvit.core.json.jsonObject
 import dev.shvit.core.json.word
 import dev.shvit.core.measure.Latency
+import dev.shvit.core.measure.Stages
 
 /**
  * A window of a sustained run.
@@ -116,7 +117,8 @@ data class Ratio(val value: Double, val low: Double, val high: Double, val unkno
  * @property loadMs The duration of loading.
  * @property firstMs The latency of the first inference.
  * @property latency The latency of an inference, over all rounds.
- * @property samplesMs The latency of every measured inference, one list per round.
+ * @property samplesMs The latency of every measured inference, one list per round: [Settings.timed] says of what.
+ * @property stages The stages of whole frames; null on a computer, and before version 1.1.
  * @property windows The windows of the sustained run, in order of time; empty without one.
  * @property ratio The ratio of the first contestant's latency to this one's; null for the first, and for contestants
  *   that did not share rounds with it.
@@ -141,6 +143,7 @@ data class Result(
     val firstMs: Double,
     val latency: Latency,
     val samplesMs: List<List<Double>>,
+    val stages: Stages? = null,
     val windows: List<Window> = emptyList(),
     val ratio: Ratio? = null,
     val peakMemoryBytes: Long? = null,
@@ -165,6 +168,7 @@ data class Result(
         "first_ms" to json(firstMs),
         "latency" to latency.json(),
         "samples_ms" to json(samplesMs) { round -> json(round) { json(it) } },
+        "stages" to (stages?.json() ?: Json.Null),
         "windows" to json(windows) { it.json() },
         "ratio" to (ratio?.json() ?: Json.Null),
         "peak_memory_bytes" to json(peakMemoryBytes),
@@ -179,7 +183,8 @@ data class Result(
     )
 
     companion object {
-        internal fun of(fields: Fields): Result = Result(
+        /** Reads a result; [timed] is whether the report has at least version 1.1. */
+        internal fun of(fields: Fields, timed: Boolean): Result = Result(
             name = fields.text("name"),
             engine = fields.text("engine"),
             precision = fields.text("precision"),
@@ -189,9 +194,10 @@ data class Result(
             compileMs = fields.numberOrNull("compile_ms", POSITIVE),
             loadMs = fields.number("load_ms", POSITIVE),
             firstMs = fields.number("first_ms", POSITIVE),
-            latency = fields.child("latency", Latency::of),
+            latency = fields.child("latency") { Latency.of(it, timed) },
             samplesMs = fields.numberLists("samples_ms", POSITIVE)
                 .ifEmpty { fields.fail("samples_ms", "at least one round is expected") },
+            stages = fields.childOrNull("stages", Stages::of),
             windows = fields.orElse("windows", emptyList()) { fields.children(it, Window::of) },
             ratio = fields.childOrNull("ratio", Ratio::of),
             peakMemoryBytes = fields.wholeOrNull("peak_memory_bytes", least = 0),

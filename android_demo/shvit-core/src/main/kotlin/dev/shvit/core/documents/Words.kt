@@ -63,6 +63,18 @@ enum class ThermalState(override val word: String) : Word {
     }
 }
 
+/** What a sample of a report covers: the call of the runtime alone, or also its input and output. */
+enum class InferenceTiming(override val word: String) : Word {
+    RUNTIME_CALL("runtime-call"),
+    TENSOR_AND_RUNTIME_CALL("tensor-and-runtime-call"),
+}
+
+/** What a benchmark was told to accept: a power-saving mode, or a phone that is warm before it starts. */
+enum class Override(override val word: String) : Word {
+    LOW_POWER("low-power"),
+    HEAT("heat"),
+}
+
 /** The kind of device: a computer or a phone. */
 enum class DeviceKind(override val word: String) : Word {
     HOST("host"),

@@ -14,4 +14,11 @@ internal fun <W : Word> Fields.among(name: String, choices: Array<W>): W {
         ?: fail(name, "'$given' is not one of ${choices.joinToString { it.word }}")
 }
 
+/** Reads a list of such values. */
+internal inline fun <reified W> Fields.words(name: String): List<W> where W : Enum<W>, W : Word =
+    texts(name).mapIndexed { index, given ->
+        enumValues<W>().firstOrNull { it.word == given }
+            ?: fail("$name.$index", "'$given' is not one of ${enumValues<W>().joinToString { it.word }}")
+    }
+
 internal fun json(word: Word?): Json = json(word?.word)

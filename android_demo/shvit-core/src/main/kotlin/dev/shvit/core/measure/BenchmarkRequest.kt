@@ -27,13 +27,18 @@ data class BenchmarkRequest(
         private const val ITERATIONS = "iterations"
         private const val SECONDS = "seconds"
         private const val WARM_UP = "warm_up"
+        private const val WARM_UP_SECONDS = "warm_up_seconds"
+        private const val ALLOW_LOW_POWER = "allow_low_power"
+        private const val ALLOW_HEAT = "allow_heat"
         private const val ROUNDS = "rounds"
         private const val SUSTAINED = "sustained"
         private const val THREADS = "threads"
         private const val REPORT = "report"
         private const val ALL = "all"
-        private val OPTIONS =
-            listOf(BENCHMARK, ITERATIONS, SECONDS, WARM_UP, ROUNDS, SUSTAINED, THREADS, REPORT, RUN_ID)
+        private val OPTIONS = listOf(
+            *arrayOf(BENCHMARK, ITERATIONS, SECONDS, WARM_UP, WARM_UP_SECONDS, ROUNDS, SUSTAINED, THREADS),
+            *arrayOf(ALLOW_LOW_POWER, ALLOW_HEAT, REPORT, RUN_ID),
+        )
         private val FILE_NAME = Regex("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
         /**
@@ -66,22 +71,28 @@ data class BenchmarkRequest(
         }
 
         private fun protocol(options: Map<String, String>): Protocol {
-            if (ITERATIONS in options && SECONDS in options) {
+            val standard = Protocol()
+            return Protocol(
+                warmUp = turn(options, WARM_UP, WARM_UP_SECONDS, "a warm-up") ?: standard.warmUp,
+                turn = turn(options, ITERATIONS, SECONDS, "a turn") ?: standard.turn,
+                rounds = options[ROUNDS]?.let { whole(ROUNDS, it) } ?: standard.rounds,
+                sustainedSeconds = options[SUSTAINED]?.let { number(SUSTAINED, it) } ?: standard.sustainedSeconds,
+                allowLowPower = options[ALLOW_LOW_POWER]?.let { flag(ALLOW_LOW_POWER, it) } ?: false,
+                allowHeat = options[ALLOW_HEAT]?.let { flag(ALLOW_HEAT, it) } ?: false,
+            )
+        }
+
+        /** Returns the length of a turn, from one of the two options that set it; null without either. */
+        private fun turn(options: Map<String, String>, count: String, seconds: String, what: String): Turn? {
+            if (count in options && seconds in options) {
                 throw InvalidSettings(
-                    "$ITERATIONS and $SECONDS cannot be combined.",
-                    "Each sets the length of a round.",
+                    "$count and $seconds cannot be combined.",
+                    "Each sets the length of $what.",
                     "Use one of them.",
                 )
             }
-            val standard = Protocol()
-            return Protocol(
-                warmUp = options[WARM_UP]?.let { whole(WARM_UP, it) } ?: standard.warmUp,
-                turn = options[ITERATIONS]?.let { Turn.Iterations(whole(ITERATIONS, it)) }
-                    ?: options[SECONDS]?.let { Turn.Seconds(number(SECONDS, it)) }
-                    ?: standard.turn,
-                rounds = options[ROUNDS]?.let { whole(ROUNDS, it) } ?: standard.rounds,
-                sustainedSeconds = options[SUSTAINED]?.let { number(SUSTAINED, it) } ?: standard.sustainedSeconds,
-            )
+            return options[count]?.let { Turn.Iterations(whole(count, it)) }
+                ?: options[seconds]?.let { Turn.Seconds(number(seconds, it)) }
         }
 
         private fun splitList(option: String, text: String): List<String> =
@@ -91,6 +102,9 @@ data class BenchmarkRequest(
 
         private fun whole(option: String, text: String): Int =
             text.toIntOrNull() ?: throw InvalidSettings("$option is '$text'.", "It must be a whole number.")
+
+        private fun flag(option: String, text: String): Boolean = text.toBooleanStrictOrNull()
+            ?: throw InvalidSettings("$option is '$text'.", "It must be true or false.")
 
         private fun number(option: String, text: String): Double =
             text.toDoubleOrNull() ?: throw InvalidSettings("$option is '$text'.", "It must be a number of seconds.")

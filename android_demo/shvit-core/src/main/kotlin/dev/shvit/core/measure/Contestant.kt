@@ -17,6 +17,7 @@ import dev.shvit.core.models.Classifier
  * @property sizeBytes The artifact's size on disk.
  * @property drift The drift that its manifest states.
  * @property load Loads the model; the duration is measured.
+ * @property frame The picture for whole frames; null to measure inferences only.
  * @property golden Runs the loaded model's golden check; null without goldens.
  */
 class Contestant(
@@ -29,6 +30,7 @@ class Contestant(
     val threads: Int = 1,
     val sizeBytes: Long? = null,
     val drift: DriftRow? = null,
+    val frame: FrameSource? = null,
     val golden: ((Classifier) -> GoldenCheck)? = null,
     val load: () -> Classifier,
 )

@@ -4,19 +4,23 @@ import dev.shvit.core.documents.GoldenCheck
 import dev.shvit.core.documents.Result
 import dev.shvit.core.documents.Window
 import dev.shvit.core.models.Classifier
-import dev.shvit.core.models.Inference
 
 /** A contestant during the measurement. It is loaded in the first round and collects the results. */
 internal class Entry(val contestant: Contestant, private val clock: Clock, private val phone: Phone) : AutoCloseable {
     val rounds = ArrayList<List<Double>>()
     val windows = ArrayList<Window>()
 
+    /** The fewest inferences of a warm-up. */
+    var warmUp: Int = Int.MAX_VALUE
+
     private var loaded: Loaded? = null
+    private val timer = StageTimer(clock)
+    private val stages = Stage.entries.associateWith { ArrayList<Double>() }
+    private val totals = ArrayList<Double>()
 
     /** The state after loading. */
     private class Loaded(
         val classifier: Classifier,
-        val inference: Inference,
         val loadMs: Double,
         val firstMs: Double,
         val golden: GoldenCheck?,
@@ -40,25 +44,47 @@ internal class Entry(val contestant: Contestant, private val clock: Clock, priva
         val loadMs = millisecondsSince(start)
         return try {
             val afterLoad = phone.memoryBytes()
-            val inference = classifier.prepare(contestant.pixels)
-            val firstMs = timed(inference)
+            val firstMs = timed(classifier)
             val afterFirst = phone.memoryBytes()
             val known = before != null && afterLoad != null && afterFirst != null
             val memory = if (known) Memory(before, afterLoad, afterFirst) else null
-            Loaded(classifier, inference, loadMs, firstMs, contestant.golden?.invoke(classifier), memory)
+            Loaded(classifier, loadMs, firstMs, contestant.golden?.invoke(classifier), memory)
         } catch (reason: Throwable) {
             classifier.close()
             throw reason
         }
     }
 
-    /** Runs one inference and returns its latency in milliseconds. */
-    fun timed(): Double = timed(ready().inference)
+    /** Runs one inference and returns the latency of the runtime's call in milliseconds. */
+    fun timed(): Double = timed(ready().classifier)
 
-    private fun timed(inference: Inference): Double {
+    private fun timed(classifier: Classifier): Double {
+        timer.reset()
+        classifier.logits(contestant.pixels, timer)
+        return timer.milliseconds(Stage.INFERENCE)
+    }
+
+    /** Takes a picture through all stages and records how long each takes; does nothing without a picture. */
+    fun runFrame() {
+        val frame = contestant.frame ?: return
+        val classifier = ready().classifier
+        timer.reset()
         val start = clock.nanoseconds()
-        inference.run()
-        return millisecondsSince(start)
+        frame.run(classifier, timer)
+        totals += millisecondsSince(start)
+        for ((stage, samples) in stages) samples += timer.milliseconds(stage)
+    }
+
+    private fun stages(): Stages? {
+        if (totals.isEmpty()) return null
+        fun of(stage: Stage) = Latency.of(stages.getValue(stage))
+        return Stages(
+            preprocessing = of(Stage.PREPROCESSING),
+            tensor = of(Stage.TENSOR),
+            inference = of(Stage.INFERENCE),
+            decoding = of(Stage.DECODING),
+            total = Latency.of(totals),
+        )
     }
 
     /**
@@ -86,6 +112,7 @@ internal class Entry(val contestant: Contestant, private val clock: Clock, priva
             firstMs = ready.firstMs,
             latency = Latency.of(rounds.flatten()),
             samplesMs = rounds.toList(),
+            stages = stages(),
             windows = windows.toList(),
             ratio = first?.let { ratio(it.medians, medians) },
             peakMemoryBytes = ready.memory?.let { maxOf(it.loaded, it.afterFirst, it.before) - it.before },

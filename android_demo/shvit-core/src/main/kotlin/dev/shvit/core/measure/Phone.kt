@@ -8,6 +8,11 @@ fun interface Clock {
     fun nanoseconds(): Long
 }
 
+/** Waits for some milliseconds; on a phone `Thread.sleep`. */
+fun interface Sleep {
+    fun milliseconds(count: Long)
+}
+
 /**
  * A phone's thermal state.
  *
@@ -28,6 +33,9 @@ interface Phone {
 
     /** The thermal state. */
     fun thermal(): ThermalReading?
+
+    /** Whether Android's sustained performance mode is on, which holds clocks at a level that lasts. */
+    fun sustainedPerformance(): Boolean? = null
 
     /** The memory of this process, in bytes. */
     fun memoryBytes(): Long?

@@ -2,9 +2,14 @@ package dev.shvit.core.measure
 
 import dev.shvit.core.ShvitException.Cancelled
 import dev.shvit.core.ShvitException.InvalidSettings
+import dev.shvit.core.ShvitException.LowPowerMode
+import dev.shvit.core.ShvitException.PhoneTooWarm
 import dev.shvit.core.documents.Conditions
 import dev.shvit.core.documents.Device
 import dev.shvit.core.documents.DeviceReport
+import dev.shvit.core.documents.FailedContestant
+import dev.shvit.core.documents.InferenceTiming
+import dev.shvit.core.documents.Override
 import dev.shvit.core.documents.Result
 import dev.shvit.core.documents.Settings
 import dev.shvit.core.documents.ThermalSample
@@ -37,16 +42,20 @@ data class Progress(val what: String, val done: Double)
  * Contestants with the same number of threads share rounds. Those with another number follow when these are closed,
  * since ExecuTorch has one thread pool per process, which the last loaded model resizes for all.
  *
+ * A sample is the call of the runtime alone; whole frames are measured after each turn, stage by stage.
+ *
  * Runs on the calling thread, which must not be a phone's main thread.
  *
+ * @property sleep Waits while the phone cools before the measurement.
  * @property cancelled Called before every inference; true cancels the measurement.
  * @property progress Called before each step.
- * @property failed Called once for a contestant that fails. It is left out of the report; the others go on.
+ * @property failed Called once for a contestant that fails. The report contains its error; the others go on.
  */
 class Profiler(
     private val protocol: Protocol,
     private val clock: Clock,
     private val phone: Phone,
+    private val sleep: Sleep = Sleep(Thread::sleep),
     private val cancelled: () -> Boolean = { false },
     private val progress: (Progress) -> Unit = {},
     private val failed: (Contestant, Throwable) -> Unit = { _, _ -> },
@@ -55,6 +64,8 @@ class Profiler(
      * Measures the contestants and returns the report.
      *
      * @throws InvalidSettings If there are no contestants. If all contestants fail, what the first of them throws.
+     * @throws LowPowerMode If a power-saving mode is on before or after the measurement, and not allowed.
+     * @throws PhoneTooWarm If the phone is warm before the measurement, and does not cool in time.
      * @throws Cancelled If it was cancelled. No model stays loaded, however it ends.
      */
     fun report(reportContext: ReportContext, contestants: List<Contestant>): DeviceReport {
@@ -64,7 +75,8 @@ class Profiler(
 
     /** A running measurement. */
     private inner class Measurement(contestants: List<Contestant>) : AutoCloseable {
-        private val began = clock.nanoseconds()
+        private val gate = StartGate(protocol, phone, sleep)
+        private var began = 0L
         private val heat = ArrayList<ThermalSample>()
         private val entries = contestants.map { Entry(it, clock, phone) }
         private val results = HashMap<Entry, Result>()
@@ -75,11 +87,17 @@ class Profiler(
         override fun close() = entries.forEach(Entry::close)
 
         fun report(reportContext: ReportContext): DeviceReport {
-            val before = Conditions(phone.lowPower(), phone.battery(), phone.charging())
-            feel()
+            val start = gate.enter {
+                stopIfCancelled()
+                progress(Progress("The phone cools", 0.0))
+            }
+            val before = Conditions(start.lowPower, phone.battery(), phone.charging(), waitedS = start.waitedS)
+            began = clock.nanoseconds()
+            start.thermal?.let { heat += ThermalSample(0.0, it.state, it.headroom) }
             entries.groupBy { it.contestant.threads }.values.forEach(::measure)
             stopIfCancelled()
             if (results.isEmpty()) throw failures.values.first()
+            gate.leave()
             progress(Progress("", 1.0))
             return DeviceReport(
                 created = reportContext.created,
@@ -89,8 +107,12 @@ class Profiler(
                 versions = reportContext.versions,
                 device = reportContext.device,
                 settings = settings(),
-                conditions = before.copy(thermal = heat.toList()),
+                conditions = before.copy(
+                    thermal = heat.toList(),
+                    sustainedPerformance = phone.sustainedPerformance(),
+                ),
                 results = entries.mapNotNull(results::get),
+                failures = failures.map { (entry, reason) -> describe(entry.contestant, reason) },
             )
         }
 
@@ -133,13 +155,28 @@ class Profiler(
         private fun turn(entry: Entry) {
             stopIfCancelled()
             entry.loadOnce()
-            repeat(protocol.warmUp) { timed(entry) }
-            entry.rounds += when (val turn = protocol.turn) {
-                is Turn.Iterations -> List(turn.count) { timed(entry) }
-                is Turn.Seconds -> timedUntil(entry, clock.nanoseconds() + nanoseconds(turn.seconds))
-            }
+            entry.warmUp = minOf(entry.warmUp, timed(entry, protocol.warmUp, least = 0).size)
+            entry.rounds += timed(entry, protocol.turn, protocol.leastIterations)
             entry.noteMemory()
+            frames(entry)
             feel()
+        }
+
+        /** Takes whole frames through all stages, at least three. */
+        private fun frames(entry: Entry) {
+            if (entry.contestant.frame == null) return
+            val end = clock.nanoseconds() + nanoseconds(protocol.framesSeconds)
+            var count = 0
+            while (count < LEAST_FRAMES || clock.nanoseconds() < end) {
+                stopIfCancelled()
+                entry.runFrame()
+                count++
+            }
+        }
+
+        private fun timed(entry: Entry, turn: Turn, least: Int): List<Double> = when (turn) {
+            is Turn.Iterations -> List(turn.count) { timed(entry) }
+            is Turn.Seconds -> timedUntil(entry, clock.nanoseconds() + nanoseconds(turn.seconds), least)
         }
 
         private fun sustain(entry: Entry) {
@@ -154,10 +191,10 @@ class Profiler(
             }
         }
 
-        /** Runs inferences until the clock shows [end]; at least one. */
-        private fun timedUntil(entry: Entry, end: Long): List<Double> {
-            val samples = arrayListOf(timed(entry))
-            while (clock.nanoseconds() < end) samples += timed(entry)
+        /** Runs inferences until the clock shows [end], but at least as many as wanted. */
+        private fun timedUntil(entry: Entry, end: Long, least: Int = 1): List<Double> {
+            val samples = ArrayList<Double>()
+            while (samples.size < least || clock.nanoseconds() < end) samples += timed(entry)
             return samples
         }
 
@@ -182,13 +219,34 @@ class Profiler(
 
         private fun nanoseconds(seconds: Double): Long = (seconds * 1e9).toLong()
 
+        private fun describe(contestant: Contestant, reason: Throwable) = FailedContestant(
+            name = contestant.name,
+            engine = contestant.engine,
+            compute = contestant.compute,
+            threads = contestant.threads,
+            error = reason.message?.takeIf(String::isNotBlank) ?: reason.javaClass.simpleName,
+        )
+
         /** For turns of fixed duration, reports the iterations of the slowest turn. */
         private fun settings(): Settings = Settings(
             threads = entries.first().contestant.threads,
             batch = 1,
             rounds = protocol.rounds,
-            warmUp = protocol.warmUp,
+            warmUp = results.keys.minOf { it.warmUp },
             iterations = results.keys.minOf { entry -> entry.rounds.minOf { it.size } },
+            timed = InferenceTiming.RUNTIME_CALL,
+            warmUpS = (protocol.warmUp as? Turn.Seconds)?.seconds,
+            turnS = (protocol.turn as? Turn.Seconds)?.seconds,
+            framesS = protocol.framesSeconds,
+            picture = results.keys.firstNotNullOfOrNull { it.contestant.frame?.picture },
+            overrides = listOfNotNull(
+                Override.LOW_POWER.takeIf { protocol.allowLowPower },
+                Override.HEAT.takeIf { protocol.allowHeat },
+            ),
         )
+    }
+
+    private companion object {
+        const val LEAST_FRAMES = 3
     }
 }

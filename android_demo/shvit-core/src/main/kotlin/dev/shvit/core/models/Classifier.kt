@@ -1,22 +1,16 @@
 package dev.shvit.core.models
 
 import dev.shvit.core.images.Pixels
+import dev.shvit.core.measure.StageTimer
 import java.io.Closeable
 
 /** A loaded model of any runtime. Use it from one thread at a time. */
 interface Classifier : Closeable {
     /**
-     * Prepares the artifact's input. It is separate from [Inference.run], so that a benchmark measures only the model,
-     * as on a computer.
+     * Returns the logits for pixels, one per class.
+     *
+     * @param timer Gets the duration of each part: the tensor's values count as preprocessing, the runtime's input as
+     *   tensor, the call of the runtime as inference, the reading of its output as decoding.
      */
-    fun prepare(pixels: Pixels): Inference
+    fun logits(pixels: Pixels, timer: StageTimer? = null): FloatArray
 }
-
-/** The model with one input. It can run any number of times. */
-fun interface Inference {
-    /** Returns the logits, one per class. */
-    fun run(): FloatArray
-}
-
-/** Returns the logits for pixels, one per class. */
-fun Classifier.logits(pixels: Pixels): FloatArray = prepare(pixels).run()

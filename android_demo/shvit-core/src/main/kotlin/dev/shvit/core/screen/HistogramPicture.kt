@@ -1,13 +1,14 @@
 package dev.shvit.core.screen
 
 import dev.shvit.core.measure.Histogram
+import dev.shvit.core.measure.Latency
 import dev.shvit.core.measure.percentile
 
 /**
  * A latency histogram as drawn, in pixels from the upper left corner.
  *
  * @property bars The bars from left to right, without empty bins.
- * @property marks The percentiles' positions from left to right.
+ * @property marks The positions from left to right of the percentiles that the samples support.
  * @property least The latency at the left edge, in milliseconds; [most] at the right edge.
  */
 class HistogramPicture private constructor(
@@ -23,7 +24,8 @@ class HistogramPicture private constructor(
     data class Mark(val share: Int, val milliseconds: Double, val x: Double)
 
     companion object {
-        private val SHARES = listOf(50, 90, 99)
+        private const val MEDIAN = 50
+        private val SHARES = listOf(MEDIAN, 90, 99)
         private const val GAP = 0.1
 
         /**
@@ -45,7 +47,7 @@ class HistogramPicture private constructor(
                 Bar(left, height * (1 - count.toDouble() / fullest), left + (1 - GAP) * step, height)
             }
             val perMillisecond = width / (histogram.width * bins)
-            val marks = SHARES.map { share ->
+            val marks = SHARES.filter { it == MEDIAN || samples.size >= Latency.neededSamples(it) }.map { share ->
                 val milliseconds = percentile(samples, share.toDouble())
                 Mark(share, milliseconds, (milliseconds - histogram.least) * perMillisecond)
             }

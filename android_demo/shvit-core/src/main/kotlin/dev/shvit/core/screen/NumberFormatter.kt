@@ -7,6 +7,9 @@ class NumberFormatter(private val locale: Locale) {
     /** Formats milliseconds with three significant digits and at most hundredths: "3.42 ms". */
     fun milliseconds(value: Double): String = "${short(value)} ms"
 
+    /** Formats milliseconds, or a dash if there are none. */
+    fun millisecondsOrDash(value: Double?): String = value?.let(::milliseconds) ?: "–"
+
     /** Formats bytes in millions, as app stores and `shvit-mobile` do: "24.1 MB". */
     fun megabytes(bytes: Long): String = "${short(bytes / 1e6)} MB"
 

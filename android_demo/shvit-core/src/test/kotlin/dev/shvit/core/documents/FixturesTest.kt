@@ -27,7 +27,7 @@ class FixturesTest {
 
     @Test
     fun `a document that is read and written again is the same`() {
-        val reports = jsonFiles("device_report") + jsonFiles("device_report_earlier")
+        val reports = listOf("device_report", "device_report_earlier", "device_report_other_timing").flatMap(::jsonFiles)
         val documents = reports.map { "device_report" to it } +
             jsonFiles("manifest").map { "manifest" to it } +
             jsonFiles("goldens").map { (if (it.name == Goldens.FILE) "goldens" else "manifest") to it }

@@ -7,6 +7,7 @@ import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.images.ResizeMode
 import dev.shvit.core.json.Json
 import dev.shvit.core.measure.Latency
+import dev.shvit.core.measure.Stages
 import kotlin.test.Test
 import kotlin.test.assertEquals
 
@@ -32,6 +33,7 @@ class SchemasTest {
         val report = tree(tree(Shared.schemas.resolve("device_report.schema.json").readText()), "\$defs")
         assertEquals(words(report, "ThermalSample", "state"), ThermalState.entries.map { it.word })
         assertEquals(words(report, "DeviceResult", "compute"), Compute.entries.map { it.word })
+        assertEquals(words(report, "FramePicture", "format").sorted(), FramePicture.Format.entries.map { it.word }.sorted())
         assertEquals(words(report, "DeviceInfo", "kind"), DeviceKind.entries.map { it.word })
         assertEquals(words(report, "DriftRow", "how"), Execution.entries.map { it.word })
         val manifest = tree(Shared.schemas.resolve("manifest.schema.json").readText())
@@ -101,7 +103,10 @@ class SchemasTest {
                 samplesMs = emptyList(),
             ).json(),
             "Roofline" to Roof(0.0, "").json(),
-            "BenchmarkSettings" to Settings(1, 1, 1, 0, 1).json(),
+            "BenchmarkSettings" to Settings(1, 1, 1, 0, 1, overrides = listOf(Override.HEAT)).json(),
+            "FailedContestant" to FailedContestant("", "", error = "").json(),
+            "FramePicture" to FramePicture(1, 1, FramePicture.Format.RGB).json(),
+            "StageLatencies" to Stages(LATENCY, LATENCY, LATENCY, LATENCY, LATENCY).json(),
             "ThermalSample" to ThermalSample(0.0, ThermalState.FAIR).json(),
             "SustainedWindow" to Window(0.0, 1, 0.0).json(),
         )

@@ -26,7 +26,7 @@ class BenchmarkRequestTest {
         val expected = BenchmarkRequest(
             listOf("a", "b"),
             listOf(4, 1),
-            Protocol(3, Turn.Iterations(200), 5, 60.5),
+            Protocol(Turn.Iterations(3), Turn.Iterations(200), rounds = 5, sustainedSeconds = 60.5),
             "nightly.2",
         )
         val options = mapOf("benchmark" to "a, b", "threads" to "4,1,4", "report" to "nightly.2")
@@ -36,6 +36,9 @@ class BenchmarkRequestTest {
         assertEquals(expected, BenchmarkRequest.of(options + texts))
         val seconds = BenchmarkRequest.of(mapOf("benchmark" to "all", "seconds" to 2, "threads" to 2))
         assertEquals(BenchmarkRequest(threads = listOf(2), protocol = Protocol(turn = Turn.Seconds(2.0))), seconds)
+        val allowed = mapOf("warm_up_seconds" to "0.1", "allow_low_power" to "true", "allow_heat" to true)
+        val protocol = Protocol(warmUp = Turn.Seconds(0.1), allowLowPower = true, allowHeat = true)
+        assertEquals(BenchmarkRequest(protocol = protocol), BenchmarkRequest.of(allowed + ("benchmark" to "all")))
     }
 
     @Test
@@ -48,6 +51,8 @@ class BenchmarkRequestTest {
         assertEquals("threads is 'two'.", refused("benchmark" to "all", "threads" to "1,two").what)
         assertEquals("benchmark is empty.", refused("benchmark" to " , ").what)
         assertEquals("Use one of them.", refused("benchmark" to "all", "iterations" to 2, "seconds" to 2).hint)
+        refused("benchmark" to "all", "warm_up" to 2, "warm_up_seconds" to 2)
+        assertEquals("allow_heat is 'perhaps'.", refused("benchmark" to "all", "allow_heat" to "perhaps").what)
         refused("benchmark" to "all", "iterations" to 0)
     }
 

@@ -24,7 +24,20 @@ class LatencyTest {
     @Test
     fun `a summary contains the named percentiles`() {
         val summary = Latency.of((1..101).map(Int::toDouble).shuffled(java.util.Random(1)))
-        assertEquals(Latency(samples = 101, p50 = 51.0, p90 = 91.0, p95 = 96.0, p99 = 100.0, least = 1.0), summary)
+        assertEquals(Latency(samples = 101, p50 = 51.0, p90 = 91.0, least = 1.0, mean = 51.0), summary)
+    }
+
+    @Test
+    fun `a percentile is stated if at least ten samples are above it`() {
+        for ((share, needed) in mapOf(90 to 100, 95 to 200, 99 to 1000)) {
+            assertEquals(needed, Latency.neededSamples(share))
+            val samples = (1..needed).map(Int::toDouble)
+            val (enough, few) = listOf(samples, samples.drop(1)).map { Latency.of(it) }.map {
+                mapOf(90 to it.p90, 95 to it.p95, 99 to it.p99)[share]
+            }
+            assertEquals(10, samples.count { it > checkNotNull(enough) })
+            assertEquals(null, few)
+        }
     }
 
     @Test

@@ -3,9 +3,15 @@ package dev.shvit.core.measure
 import dev.shvit.core.Shared
 import dev.shvit.core.ShvitException.Cancelled
 import dev.shvit.core.ShvitException.InvalidSettings
+import dev.shvit.core.ShvitException.LowPowerMode
+import dev.shvit.core.ShvitException.PhoneTooWarm
 import dev.shvit.core.ShvitException.RuntimeFailure
 import dev.shvit.core.documents.Conditions
 import dev.shvit.core.documents.DeviceReport
+import dev.shvit.core.documents.FailedContestant
+import dev.shvit.core.documents.FramePicture
+import dev.shvit.core.documents.InferenceTiming
+import dev.shvit.core.documents.Override
 import dev.shvit.core.documents.Goldens
 import dev.shvit.core.documents.Manifest
 import dev.shvit.core.documents.Settings
@@ -15,7 +21,6 @@ import dev.shvit.core.images.Preprocessor
 import dev.shvit.core.models.Classifier
 import dev.shvit.core.models.FolderFiles
 import dev.shvit.core.models.GoldenFolder
-import dev.shvit.core.models.Inference
 import dev.shvit.core.models.LookUp
 import dev.shvit.core.models.collectVersions
 import dev.shvit.core.models.engineName
@@ -32,11 +37,11 @@ class ProfilerTest {
     private val phone = SimulatedPhone()
 
     private fun report(protocol: Protocol, vararg contestants: Contestant, on: SimulatedPhone = phone): DeviceReport =
-        Profiler(protocol, on, on).report(reportContext, contestants.toList())
+        Profiler(protocol, on, on, on).report(reportContext, contestants.toList())
 
     @Test
     fun `rounds interleave the contestants, with a warm-up each, and load them once`() {
-        val protocol = Protocol(warmUp = 1, turn = Turn.Iterations(2), rounds = 2)
+        val protocol = Protocol(warmUp = Turn.Iterations(1), turn = Turn.Iterations(2), rounds = 2)
         report(protocol, contestant(phone, "a", 4.0), contestant(phone, "b", 8.0))
         val turn = { name: String -> List(3) { "run $name" } }
         val first = { name: String -> listOf("load $name", "run $name") + turn(name) }
@@ -46,7 +51,7 @@ class ProfilerTest {
 
     @Test
     fun `models with another number of threads are loaded after the others are closed`() {
-        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 2)
+        val protocol = Protocol(warmUp = Turn.Iterations(0), turn = Turn.Iterations(1), rounds = 2)
         val (a, a4) = contestant(phone, "a", 4.0, 1) to contestant(phone, "a4", 4.0, 4)
         val report = report(protocol, a, a4, contestant(phone, "b", 8.0, 1))
         val first = { name: String -> listOf("load $name", "run $name", "run $name") }
@@ -57,7 +62,7 @@ class ProfilerTest {
 
     @Test
     fun `contestants of the same rounds are compared with the first`() {
-        val protocol = Protocol(warmUp = 1, turn = Turn.Iterations(3), rounds = 7)
+        val protocol = Protocol(warmUp = Turn.Iterations(1), turn = Turn.Iterations(3), rounds = 7)
         val names = mapOf("a" to 2, "b" to 2, "c" to 4, "d" to 4)
         val contestants = names.map { (name, count) -> contestant(phone, name, if (name == "b") 9.0 else 4.0, count) }
         val (a, b, c, d) = report(protocol, *contestants.toTypedArray()).results
@@ -68,7 +73,7 @@ class ProfilerTest {
 
     @Test
     fun `a result contains the measurements`() {
-        val protocol = Protocol(warmUp = 1, turn = Turn.Iterations(3), rounds = 2)
+        val protocol = Protocol(warmUp = Turn.Iterations(1), turn = Turn.Iterations(3), rounds = 2)
         val report = report(protocol, contestant(phone, "a", 4.0))
         val result = report.results.single()
         assertEquals(30.0, result.loadMs)
@@ -80,22 +85,109 @@ class ProfilerTest {
         assertEquals(24_079_656, result.sizeBytes)
         assertEquals(2, result.threads)
         assertNull(result.golden)
-        assertEquals(Settings(threads = 2, batch = 1, rounds = 2, warmUp = 1, iterations = 3), report.settings)
+        val settings = Settings(
+            threads = 2,
+            batch = 1,
+            rounds = 2,
+            warmUp = 1,
+            iterations = 3,
+            timed = InferenceTiming.RUNTIME_CALL,
+            framesS = 0.25,
+        )
+        assertEquals(settings, report.settings)
+        assertNull(result.stages)
     }
 
     @Test
     fun `a timed turn ends with the first inference past its end`() {
-        val protocol = Protocol(warmUp = 0, turn = Turn.Seconds(1.0), rounds = 1)
+        val protocol = Protocol(warmUp = Turn.Seconds(0.5), turn = Turn.Seconds(1.0), leastIterations = 3, rounds = 1)
         val report = report(protocol, contestant(phone, "a", 99.5), contestant(phone, "slow", 1500.0))
         assertEquals(10, report.results[0].samplesMs.single().size)
-        assertEquals(1, report.results[1].samplesMs.single().size)
-        assertEquals(1, report.settings.iterations)
+        assertEquals(3, report.results[1].samplesMs.single().size)
+        assertEquals(1 + 5 + 10, phone.log.count { it == "run a" })
+        assertEquals(1 + 1 + 3, phone.log.count { it == "run slow" })
+        assertEquals(listOf(1, 3), listOf(report.settings.warmUp, report.settings.iterations))
+        assertEquals(listOf(0.5, 1.0), listOf(report.settings.warmUpS, report.settings.turnS))
+    }
+
+    @Test
+    fun `whole frames are measured stage by stage after each turn, and at least three of them`() {
+        val protocol = Protocol(warmUp = Turn.Iterations(0), turn = Turn.Iterations(1), rounds = 2)
+        val contestants = listOf("a" to 4.0, "slow" to 200.0).map { (name, milliseconds) ->
+            contestant(phone, name, milliseconds, frame = cameraFrame())
+        }
+        val report = report(protocol, *contestants.toTypedArray())
+        val (a, slow) = report.results.map { assertNotNull(it.stages) }
+        assertTrue(a.total.samples in 100..130, "${a.total.samples} frames of about 5 ms in twice 0.25 s")
+        assertEquals(6, slow.total.samples)
+        // Pillow's part of the preprocessing takes no time on the simulated phone.
+        assertEquals(0.25, a.preprocessing.p50)
+        assertEquals(0.125, a.tensor.p50)
+        assertEquals(4.5, a.inference.p50, 0.5)
+        assertEquals(0.0625, a.decoding.p50)
+        assertEquals(a.inference.p50 + 0.4375, a.total.p50)
+        assertEquals(FramePicture(640, 480, FramePicture.Format.YUV_420, quarterTurns = 1), report.settings.picture)
+        assertEquals(report, DeviceReport.read(report.text(), "the report"))
+    }
+
+    @Test
+    fun `a power-saving mode is refused before and after the measurement, unless it is allowed`() {
+        phone.savesPower = true
+        val quick = Protocol(warmUp = Turn.Iterations(0), turn = Turn.Iterations(1), rounds = 1)
+        assertFailsWith<LowPowerMode> { report(quick, contestant(phone, "a", 4.0)) }
+        assertEquals(emptyList(), phone.log)
+        val report = report(quick.copy(allowLowPower = true), contestant(phone, "a", 4.0))
+        assertEquals(listOf(Override.LOW_POWER), report.settings.overrides)
+        assertEquals(true, report.conditions?.lowPower)
+        assertEquals(report, DeviceReport.read(report.text(), "the report"))
+        phone.savesPower = false
+        val switched = contestant(phone, "b", 4.0, golden = { phone.savesPower = true })
+        assertFailsWith<LowPowerMode> { report(quick, switched) }
+        assertEquals(0, phone.loaded)
+    }
+
+    @Test
+    fun `a warm phone is waited for, and then refused, unless heat is allowed`() {
+        val quick = Protocol(warmUp = Turn.Iterations(0), turn = Turn.Iterations(1), rounds = 1)
+        val cooling = SimulatedPhone(coolAfter = 13.5)
+        val told = ArrayList<String>()
+        val report = Profiler(quick, cooling, cooling, cooling, progress = { told += it.what })
+            .report(reportContext, listOf(contestant(cooling, "a", 4.0)))
+        assertEquals(14.0, report.conditions?.waitedS)
+        assertEquals(0.0, report.conditions?.thermal?.first()?.seconds)
+        assertEquals(ThermalState.NOMINAL, report.conditions?.thermal?.first()?.state)
+        assertEquals(14, told.count { it == "The phone cools" })
+
+        val hot = SimulatedPhone(hotAfter = 0.0)
+        val refused = assertFailsWith<PhoneTooWarm> { report(quick, contestant(hot, "a", 4.0), on = hot) }
+        assertEquals("The phone's thermal state is fair.", refused.what)
+        assertTrue("within 120 s" in refused.why, refused.why)
+        assertEquals(emptyList(), hot.log)
+    }
+
+    @Test
+    fun `heat can be allowed`() {
+        val quick = Protocol(warmUp = Turn.Iterations(0), turn = Turn.Iterations(1), rounds = 1, allowHeat = true)
+        val hot = SimulatedPhone(hotAfter = 0.0)
+        val allowed = report(quick, contestant(hot, "a", 4.0), on = hot)
+        assertEquals(listOf(Override.HEAT), allowed.settings.overrides)
+        assertEquals(0.0, allowed.conditions?.waitedS)
+        assertEquals(allowed, DeviceReport.read(allowed.text(), "the report"))
+    }
+
+    @Test
+    fun `a run that waits for the phone to cool can be cancelled`() {
+        val hot = SimulatedPhone(hotAfter = 0.0)
+        var waits = 0
+        val profiler = Profiler(Protocol(), hot, hot, hot, cancelled = { ++waits > 3 })
+        assertFailsWith<Cancelled> { profiler.report(reportContext, listOf(contestant(hot, "a", 4.0))) }
+        assertEquals(emptyList(), hot.log)
     }
 
     @Test
     fun `a sustained run reports windows and shows throttling`() {
         val warm = SimulatedPhone(hotAfter = 15.0)
-        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 1, sustainedSeconds = 25.0)
+        val protocol = Protocol(warmUp = Turn.Iterations(0), turn = Turn.Iterations(1), rounds = 1, sustainedSeconds = 25.0)
         val report = report(protocol, contestant(warm, "a", 99.5), on = warm)
         val windows = report.results.single().windows
         assertEquals(listOf(0.0, 10.0, 20.0), windows.map { Math.rint(it.startS) })
@@ -104,7 +196,7 @@ class ProfilerTest {
         assertEquals(99.5, windows.first().p50, 1.0)
         assertEquals(149.25, windows.last().p50, 1.5)
         assertTrue(windows.first().samples in 99..101, "${windows.first().samples} in 10 s")
-        assertTrue(windows.last().samples in 33..34, "${windows.last().samples} in 5 s")
+        assertTrue(windows.last().samples in 32..34, "${windows.last().samples} in 5 s")
         val thermal = assertNotNull(report.conditions).thermal
         assertEquals(5, thermal.size)
         assertEquals(0.0, thermal.first().seconds)
@@ -115,9 +207,9 @@ class ProfilerTest {
     @Test
     fun `unknown conditions are null`() {
         val silent = SilentPhone(phone)
-        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 1, sustainedSeconds = 1.0)
+        val protocol = Protocol(warmUp = Turn.Iterations(0), turn = Turn.Iterations(1), rounds = 1, sustainedSeconds = 1.0)
         val report = Profiler(protocol, silent, silent).report(reportContext, listOf(contestant(phone, "a", 4.0)))
-        assertEquals(Conditions(), report.conditions)
+        assertEquals(Conditions(waitedS = 0.0), report.conditions)
         val result = report.results.single()
         assertNull(result.peakMemoryBytes)
         assertNull(result.runningMemoryBytes)
@@ -134,10 +226,10 @@ class ProfilerTest {
     }
 
     @Test
-    fun `a failing model is closed and left out of the report, and the others go on`() {
+    fun `a failing model is closed and its error reported, and the others go on`() {
         val failing = Contestant("bad", "simulated", "fp32", pixels = Pixels.ramp(2, 2)) {
             object : Classifier by SimulatedModel(phone, "bad", 1.0) {
-                override fun prepare(pixels: Pixels) = Inference { throw RuntimeFailure("It fails.") }
+                override fun logits(pixels: Pixels, timer: StageTimer?) = throw RuntimeFailure("It fails.")
             }
         }
         val failed = ArrayList<Pair<String, Throwable>>()
@@ -146,6 +238,8 @@ class ProfilerTest {
         assertEquals(listOf("a"), report.results.map { it.name })
         assertEquals(2, report.results.single().samplesMs.size)
         assertEquals(listOf("bad"), failed.map { it.first })
+        assertEquals(listOf(FailedContestant("bad", "simulated", threads = 1, error = "It fails.")), report.failures)
+        assertEquals(report, DeviceReport.read(report.text(), "the report"))
         assertEquals(1, phone.log.count { it == "load bad" })
         assertEquals(0, phone.loaded)
         assertFailsWith<RuntimeFailure> { report(Protocol(), failing) }
@@ -154,7 +248,7 @@ class ProfilerTest {
 
     @Test
     fun `a benchmark that is cancelled after its last inference makes no report`() {
-        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 1)
+        val protocol = Protocol(warmUp = Turn.Iterations(0), turn = Turn.Iterations(1), rounds = 1)
         val profiler = Profiler(protocol, phone, phone, cancelled = { "close a" in phone.log })
         assertFailsWith<Cancelled> { profiler.report(reportContext, listOf(contestant(phone, "a", 4.0))) }
     }
@@ -162,7 +256,7 @@ class ProfilerTest {
     @Test
     fun `progress is reported before each step and at the end`() {
         val reported = ArrayList<Progress>()
-        val protocol = Protocol(warmUp = 0, turn = Turn.Iterations(1), rounds = 1, sustainedSeconds = 0.1)
+        val protocol = Protocol(warmUp = Turn.Iterations(0), turn = Turn.Iterations(1), rounds = 1, sustainedSeconds = 0.1)
         Profiler(protocol, phone, phone, progress = reported::add)
             .report(reportContext, listOf(contestant(phone, "a", 4.0), contestant(phone, "b", 4.0)))
         assertEquals(listOf("a", "b", "a, sustained", "b, sustained", ""), reported.map { it.what })
@@ -174,8 +268,11 @@ class ProfilerTest {
         assertFailsWith<InvalidSettings> { report(Protocol()) }
         assertFailsWith<InvalidSettings> { Protocol(turn = Turn.Iterations(0)) }
         assertFailsWith<InvalidSettings> { Protocol(turn = Turn.Seconds(Double.NaN)) }
-        assertFailsWith<InvalidSettings> { Protocol(warmUp = -1) }
+        assertFailsWith<InvalidSettings> { Protocol(warmUp = Turn.Seconds(-1.0)) }
         assertFailsWith<InvalidSettings> { Protocol(rounds = 0) }
+        assertFailsWith<InvalidSettings> { Protocol(leastIterations = 0) }
+        assertFailsWith<InvalidSettings> { Protocol(framesSeconds = 0.0) }
+        assertFailsWith<InvalidSettings> { Protocol(coolingSeconds = -1.0) }
         assertFailsWith<InvalidSettings> { Protocol(sustainedSeconds = -1.0) }
         assertFailsWith<InvalidSettings> { Protocol(windowSeconds = 0.0) }
     }
@@ -205,6 +302,7 @@ class ProfilerTest {
             precision = goldens.precision.word,
             artifactSha256 = goldens.artifactSha256,
             pixels = Pixels.ramp(2, 2),
+            frame = cameraFrame(),
             golden = { folder.check(imageIo, preprocessor::pixels, LookUp.of(folder)) },
             load = { SimulatedModel(warm, "checked", 5.0) },
         )

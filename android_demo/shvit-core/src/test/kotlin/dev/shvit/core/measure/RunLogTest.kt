@@ -34,7 +34,8 @@ class RunLogTest {
     @Test
     fun `the report contains the identity of the run, and reads it again`() {
         val phone = SimulatedPhone()
-        fun report(runId: String?) = Profiler(Protocol(0, Turn.Iterations(1), 1), phone, phone)
+        val quick = Protocol(Turn.Iterations(0), Turn.Iterations(1), rounds = 1)
+        fun report(runId: String?) = Profiler(quick, phone, phone)
             .report(reportContext.copy(runId = runId), listOf(contestant(phone, "a", 1.0)))
         assertEquals("r-1", DeviceReport.read(report("r-1").text(), "r-1.json").runId)
         assertNull(report(null).runId)

@@ -3,22 +3,31 @@ package dev.shvit.core.measure
 import dev.shvit.core.documents.Device
 import dev.shvit.core.documents.DeviceKind
 import dev.shvit.core.documents.ThermalState
+import dev.shvit.core.documents.GoldenCheck
 import dev.shvit.core.images.Pixels
+import dev.shvit.core.images.Preprocessing
+import dev.shvit.core.images.Preprocessor
 import dev.shvit.core.models.Classifier
-import dev.shvit.core.models.Inference
 
 /**
  * A phone whose time passes only while something runs, and that throttles after a while.
  *
  * @property hotAfter The second from which it is fair and everything takes 1.5 times as long.
+ * @property coolAfter The second until which it is fair, as it was in use before.
  */
-class SimulatedPhone(private val hotAfter: Double = Double.MAX_VALUE) : Clock, Phone {
+class SimulatedPhone(private val hotAfter: Double = Double.MAX_VALUE, var coolAfter: Double = 0.0) :
+    Clock, Phone, Sleep {
     private var now = 5_000_000_000L
     var memory = 100_000_000L
     var loaded = 0
     val log = ArrayList<String>()
 
-    private val hot get() = (now - 5_000_000_000L) / 1e9 >= hotAfter
+    private val seconds get() = (now - 5_000_000_000L) / 1e9
+    private val hot get() = seconds >= hotAfter || seconds < coolAfter
+
+    override fun milliseconds(count: Long) {
+        now += count * 1_000_000
+    }
 
     fun pass(milliseconds: Double) {
         now += (milliseconds * 1e6 * if (hot) 1.5 else 1.0).toLong()
@@ -26,7 +35,11 @@ class SimulatedPhone(private val hotAfter: Double = Double.MAX_VALUE) : Clock, P
 
     override fun nanoseconds(): Long = now
 
-    override fun lowPower() = false
+    var savesPower = false
+
+    override fun lowPower() = savesPower
+
+    override fun sustainedPerformance() = true
 
     override fun battery() = 0.75
 
@@ -64,12 +77,15 @@ class SimulatedModel(private val phone: SimulatedPhone, private val name: String
         phone.log += "load $name"
     }
 
-    override fun prepare(pixels: Pixels) = Inference {
+    override fun logits(pixels: Pixels, timer: StageTimer?): FloatArray {
         if (runs++ == 0) phone.memory += 5_000_000
         if (runs == 3) phone.memory += 1_000_000
-        phone.pass(if (runs == 1) 2 * milliseconds else milliseconds + runs % 2)
+        timer.measure(Stage.PREPROCESSING) { phone.pass(0.25) }
+        timer.measure(Stage.TENSOR) { phone.pass(0.125) }
+        timer.measure(Stage.INFERENCE) { phone.pass(if (runs == 1) 2 * milliseconds else milliseconds + runs % 2) }
+        timer.measure(Stage.DECODING) { phone.pass(0.0625) }
         phone.log += "run $name"
-        floatArrayOf(1f, 2f)
+        return floatArrayOf(1f, 2f)
     }
 
     override fun close() {
@@ -78,7 +94,17 @@ class SimulatedModel(private val phone: SimulatedPhone, private val name: String
     }
 }
 
-fun contestant(phone: SimulatedPhone, name: String, milliseconds: Double, threads: Int = 2): Contestant = Contestant(
+/** A camera's frame for a model of 2 x 2 pixels and two classes. */
+fun cameraFrame(): FrameSource = FrameSource.camera(Preprocessor(Preprocessing(2, 2)), listOf("cat", "dog"))
+
+fun contestant(
+    phone: SimulatedPhone,
+    name: String,
+    milliseconds: Double,
+    threads: Int = 2,
+    frame: FrameSource? = null,
+    golden: (() -> Unit)? = null,
+): Contestant = Contestant(
     name = name,
     engine = "simulated",
     precision = "fp32",
@@ -86,6 +112,13 @@ fun contestant(phone: SimulatedPhone, name: String, milliseconds: Double, thread
     pixels = Pixels.ramp(2, 2),
     threads = threads,
     sizeBytes = 24_079_656,
+    frame = frame,
+    golden = golden?.let { effect ->
+        { _ ->
+            effect()
+            GoldenCheck(1, true, 0.0, true, 0.0, 1.0, Double.POSITIVE_INFINITY, 1)
+        }
+    },
     load = { SimulatedModel(phone, name, milliseconds) },
 )
 

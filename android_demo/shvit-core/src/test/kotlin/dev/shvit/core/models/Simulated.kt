@@ -2,16 +2,15 @@ package dev.shvit.core.models
 
 import dev.shvit.core.images.Picture
 import dev.shvit.core.images.Pixels
+import dev.shvit.core.measure.StageTimer
 import java.io.ByteArrayInputStream
 import java.io.File
 import javax.imageio.ImageIO
 
 /** A model that looks up its logits by the SHA-256 of the pixels. */
 class LookUp(private val answers: Map<String, FloatArray>) : Classifier {
-    override fun prepare(pixels: Pixels): Inference {
-        val answer = checkNotNull(answers[sha256(pixels.bytes)]) { "these pixels are no golden's" }
-        return Inference { answer }
-    }
+    override fun logits(pixels: Pixels, timer: StageTimer?): FloatArray =
+        checkNotNull(answers[sha256(pixels.bytes)]) { "these pixels are no golden's" }
 
     override fun close() = Unit
 

@@ -20,6 +20,8 @@ class HistogramPictureTest {
         val samples = List(1001) { 10.0 + it / 100.0 }
         val picture = HistogramPicture.of(samples, width = 995.0, height = 50.0)
         assertEquals(listOf(50, 90, 99), picture.marks.map { it.share })
+        assertEquals(listOf(50, 90), HistogramPicture.of(samples.take(999), 995.0, 50.0).marks.map { it.share })
+        assertEquals(listOf(50), HistogramPicture.of(samples.take(99), 995.0, 50.0).marks.map { it.share })
         val places = picture.marks.map { it.milliseconds to it.x }
         listOf(15.0 to 500.0, 19.0 to 900.0, 19.9 to 990.0).zip(places).forEach { (expected, actual) ->
             assertEquals(expected.first, actual.first, 1e-9)

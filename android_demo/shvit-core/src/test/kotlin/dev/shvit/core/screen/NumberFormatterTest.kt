@@ -13,6 +13,7 @@ class FiguresTest {
             listOf("0.46 ms", "3.42 ms", "41.2 ms", "1234 ms"),
             listOf(0.456, 3.416, 41.23, 1234.4).map(formatter::milliseconds),
         )
+        assertEquals(listOf("3.42 ms", "–"), listOf(3.416, null).map(formatter::millisecondsOrDash))
         assertEquals("24.1 MB", formatter.megabytes(24_079_656))
         assertEquals("87.3 %", formatter.percent(0.8734))
         assertEquals("0.00312", formatter.plain(0.003119))

@@ -112,8 +112,9 @@ typecheck-ios: $(INSTALLED)
 	$(BIN)/python tools/ios/check_threads.py
 	$(BIN)/python tools/ios/mistakes.py
 
-# The Android project on Linux: tests the core, then compiles library and app against Android's and ExecuTorch's classes
-# and packages them. The tools take 190 MB of ~/.cache, and 490 MB with a JDK.
+# The Android project on Linux: tests the core, compiles library and app against Android's and ExecuTorch's classes,
+# packages them, and runs them against classes that act like those. Planted mistakes must be found. The tools take 190 MB
+# of ~/.cache, and 490 MB with a JDK.
 test-android: export SHVIT_EMBEDDED := required
 test-android: app-goldens
 	$(BIN)/python tools/android/check_core.py

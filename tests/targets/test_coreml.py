@@ -541,6 +541,32 @@ def test_coremltools_own_passes_confuse_the_scales_of_reshaped_integers_and_ours
     np.testing.assert_allclose(CoreMLProgram(path)({"x": x})["y"][0], ratio * x.ravel(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("pipeline", ["stock", "ours"])
+def test_coremltools_own_passes_shrink_a_scale_per_channel_and_ours_do_not(pipeline: str, tmp_path: Path) -> None:
+    """When the stock half fails, coremltools has mended common::fuse_elementwise_to_batchnorm: stop removing it."""
+    ct = import_coremltools()
+    from coremltools.converters.mil import Builder as mb  # noqa: N813
+
+    scale, shift = np.full((1, 3, 1, 1), 2, np.float32), np.zeros((1, 3, 1, 1), np.float32)
+
+    @mb.program(input_specs=[mb.TensorSpec(shape=(1, 3, 4, 4))], opset_version=ct.target.iOS17)
+    def program(x: Any) -> Any:
+        return mb.add(x=mb.mul(x=x, y=scale), y=shift + 1, name="y")
+
+    model = ct.convert(
+        program,
+        minimum_deployment_target=ct.target.iOS17,
+        compute_precision=ct.precision.FLOAT32,
+        pass_pipeline=build_pass_pipeline(ct) if pipeline == "ours" else ct.PassPipeline.DEFAULT,
+        skip_model_load=True,
+    )
+    path = tmp_path / "a.mlpackage"
+    model.save(str(path))
+    x = np.ones((1, 3, 4, 4), np.float32)
+    expected = 3 if pipeline == "ours" else 1 + 2 / np.sqrt(1 + 1e-5)
+    np.testing.assert_allclose(CoreMLProgram(path, mode="fp64")({"x": x})["y"], expected, rtol=1e-8)
+
+
 # Without normalisation, probabilities and fp16's casts at both ends.
 @pytest.mark.parametrize(
     ("variant", "most"), [("shvit_s1", 224), pytest.param("shvit_s4", 306, marks=pytest.mark.slow)]

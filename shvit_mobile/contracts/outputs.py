@@ -211,7 +211,9 @@ def _create_staging(folder: Path) -> tuple[Path, int | None]:
                 _remove_stale(folder)
                 staging = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
                 return staging, _lock(staging, wait=False)
-        except FileNotFoundError:  # another process, which failed, removed the folder that it had created
+        except (FileNotFoundError, FileExistsError):
+            # Another process, which failed, removed the folder that it had created: before the lock, or while mkdir
+            # looked whether what exists is a folder.
             if attempt == _ATTEMPTS - 1 or folder.exists():
                 raise
     raise AssertionError

@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools" / "android"))
 
+from android_mistakes import MISTAKES  # noqa: E402
 from members import MemberUse, find_faults, parse_signatures, parse_uses  # noqa: E402
-from mistakes import MISTAKES  # noqa: E402
 
 DECLARATIONS = """\
 declare module android {

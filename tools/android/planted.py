@@ -6,10 +6,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from android_mistakes import MISTAKES, Mistake
 from compiling import CompiledModules, CompileFailed, check_status
 from gradle_files import BadGradle, check_gradle
 from members import find_misused_members
-from mistakes import MISTAKES, Mistake
 from platform_tests import PlatformTestFailed, PlatformTests, run_platform_tests
 from resources import BadResources, check_classes, check_permissions, link_resources
 from toolchain import Toolchain

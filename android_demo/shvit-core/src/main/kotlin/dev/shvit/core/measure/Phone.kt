@@ -10,6 +10,7 @@ fun interface Clock {
 
 /** Waits for some milliseconds; on a phone `Thread.sleep`. */
 fun interface Sleep {
+    /** Waits for `count` milliseconds. */
     fun milliseconds(count: Long)
 }
 

@@ -35,6 +35,7 @@ class StageTimer(val clock: Clock) {
     /** Returns the duration of a stage since the last [reset], in milliseconds. */
     fun milliseconds(stage: Stage): Double = nanoseconds[stage.ordinal] / NANOSECONDS
 
+    /** Sets all durations to zero. */
     fun reset() = nanoseconds.fill(0)
 
     private companion object {

@@ -120,9 +120,9 @@ match args:
         say(f"I{tag}50 % shvit.pte")
         write_report(run_id)
         say(f"I{tag}100 %")
-        say(f"I{tag}report: {reports}{'another' if fault == 'other_run' else run_id}.json")
-        if fault == "gone_before_pull":
+        if fault == "gone_before_pull":  # before the line, since the report is pulled as soon as it is printed
             gone.touch()
+        say(f"I{tag}report: {reports}{'another' if fault == 'other_run' else run_id}.json")
         time.sleep(30)
     case ["pull", source, target]:
         if fault == "no_report":

@@ -49,7 +49,12 @@ kotlin {
 }
 
 dependencies {
-    implementation(project(":shvit"))
+    implementation(project(":shvit-camerax"))
+    implementation(libs.camera.lifecycle)
+    implementation(libs.camera.view)
+    implementation(libs.androidx.lifecycle.runtime)
+    // The implementation that CameraX finds at run time.
+    runtimeOnly(libs.camera.camera2)
 
     androidTestImplementation(libs.androidx.test.junit)
     androidTestImplementation(libs.androidx.test.runner)

@@ -67,7 +67,7 @@ def test_the_project_is_consistent(copy: Path) -> None:
         ("gradle/libs.versions.toml", 'junit = "4.13.2"\n', "", "The version junit is used"),
         ("gradle/libs.versions.toml", "[libraries]", 'spare = "1"\n[libraries]', "The version spare is defined"),
         ("settings.gradle.kts", '":shvit", ', "", "The module shvit is not included"),
-        ("app/build.gradle.kts", 'project(":shvit")', 'project(":shwit")', "A module depends on shwit"),
+        ("app/build.gradle.kts", 'project(":shvit-camerax")', 'project(":shwit")', "A module depends on shwit"),
         ("app/build.gradle.kts", "minSdk = 26", "minSdk = 24", "minSdk is 24 and 26"),
         ("app/build.gradle.kts", "proguard-rules.pro", "proguard.pro", "app/build.gradle.kts names proguard.pro"),
         ("gradle/wrapper/gradle-wrapper.properties", "gradle-9.6.1", "gradle-9.5.0", "needs Gradle 9.6 or newer"),

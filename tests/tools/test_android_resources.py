@@ -41,7 +41,8 @@ def test_the_manifest_has_full_package_and_class_names(tmp_path: Path) -> None:
 
 
 def test_views_of_the_app_are_found_in_its_layouts() -> None:
-    assert set(list_view_classes(APP / "src/main/res")) == {"dev.shvit.demo.HistogramView"}
+    found = set(list_view_classes(APP / "src/main/res"))
+    assert found == {"androidx.camera.view.PreviewView", "dev.shvit.demo.CropView", "dev.shvit.demo.HistogramView"}
 
 
 def test_a_missing_class_is_rejected(tmp_path: Path) -> None:
@@ -50,10 +51,10 @@ def test_a_missing_class_is_rejected(tmp_path: Path) -> None:
     written.parent.mkdir(parents=True)
     written.touch()
     with pytest.raises(BadResources) as refused:
-        check_classes(resources, tmp_path)
+        check_classes(resources, [tmp_path])
     assert "no class dev.shvit.demo.Chek." in str(refused.value)
     (tmp_path / "dev/shvit/demo/Chek.class").touch()
-    check_classes(resources, tmp_path)
+    check_classes(resources, [tmp_path])
 
 
 def test_a_permission_missing_in_the_manifest_is_rejected(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LIBRARY = "shvit/src/main/kotlin/dev/shvit"
+CAMERAX = "shvit-camerax/src/main/kotlin/dev/shvit/camerax"
 APP = "app/src/main/kotlin/dev/shvit/demo"
 RESOURCES = "app/src/main/res"
 
@@ -157,6 +158,24 @@ MISTAKES = (
     Mistake("The padding of a frame's rows is ignored", f"{LIBRARY}/Pictures.kt", "it.rowStride", "width"),
     Mistake("Chroma samples are read as if they had no gaps", f"{LIBRARY}/Pictures.kt", "it.pixelStride", "1"),
     Mistake(
+        "The facade shares the memory of bitmaps between threads",
+        f"{LIBRARY}/ImageClassifier.kt",
+        "    @Synchronized\n    fun classify(bitmap",
+        "    fun classify(bitmap",
+    ),
+    Mistake(
+        "Copies of old models stay",
+        f"{LIBRARY}/ImageClassifier.kt",
+        "            cache.keepOnly(store.models().filterIsInstance<Stored.Usable>().map { it.model })\n",
+        "",
+    ),
+    Mistake(
+        "Memory that is too small is used again",
+        f"{LIBRARY}/Pictures.kt",
+        "takeIf { it.capacity() >= size }",
+        "takeIf { it.capacity() > 0 }",
+    ),
+    Mistake(
         "The facade exchanges the chroma planes",
         f"{LIBRARY}/ImageClassifier.kt",
         "image.planes.map { Plane",
@@ -277,30 +296,89 @@ MISTAKES = (
         'if (path.isEmpty()) folder else "$folder/$path"',
         '"$folder/$path"',
     ),
+    Mistake("A frame is not closed", f"{CAMERAX}/FrameAnalyzer.kt", "image.use {", "image.let {"),
     Mistake(
-        "A frame is not closed", f"{APP}/CameraFeed.kt", "acquireLatestImage()?.use {", "acquireLatestImage()?.let {"
+        "A frame after a failure is not closed",
+        f"{CAMERAX}/FrameAnalyzer.kt",
+        "image.use { if (failed) null else runCatching { classify(it) } } ?: return",
+        "if (failed) return else image.use { runCatching { classify(it) } }",
     ),
     Mistake(
-        "An old frame is classified", f"{APP}/CameraFeed.kt", "source.acquireLatestImage", "source.acquireNextImage"
+        "Frames after a failure are classified",
+        f"{CAMERAX}/FrameAnalyzer.kt",
+        "failed = result.isFailure",
+        "failed = false",
     ),
-    Mistake("A reader holds one frame", f"{APP}/CameraFeed.kt", "YUV_420_888, 2)", "YUV_420_888, 1)"),
-    Mistake("The camera is never closed", f"{APP}/CameraFeed.kt", "        use.stop()\n", ""),
     Mistake(
-        "The camera is not released",
+        "The chroma planes of CameraX are exchanged",
+        f"{CAMERAX}/FrameAnalyzer.kt",
+        "image.planes.map { Plane",
+        "listOf(image.planes[0], image.planes[2], image.planes[1]).map { Plane",
+    ),
+    Mistake(
+        "The padding of CameraX's rows is ignored",
+        f"{CAMERAX}/FrameAnalyzer.kt",
+        "Plane(it.buffer, it.rowStride,",
+        "Plane(it.buffer, image.width,",
+    ),
+    Mistake(
+        "The frame's rotation is ignored",
+        f"{CAMERAX}/FrameAnalyzer.kt",
+        "Orientation.fromDegrees(image.imageInfo.rotationDegrees)",
+        "Orientation.UPRIGHT",
+    ),
+    Mistake(
+        "The frame is turned the wrong way",
+        f"{CAMERAX}/FrameAnalyzer.kt",
+        "fromDegrees(image",
+        "fromDegrees(-image",
+    ),
+    Mistake(
+        "What the view does not show is classified",
+        f"{CAMERAX}/FrameAnalyzer.kt",
+        ", planes, image.cropRect.toPart())",
+        ", planes)",
+    ),
+    Mistake("The view port is not shared", f"{APP}/CameraFeed.kt", ".setViewPort(port)", ""),
+    Mistake(
+        "Old frames wait for the analyzer",
         f"{APP}/CameraFeed.kt",
-        "CameraUse(CameraDevice::close)",
-        "CameraUse<CameraDevice> {}",
+        "STRATEGY_KEEP_ONLY_LATEST",
+        "STRATEGY_BLOCK_PRODUCER",
     ),
-    Mistake("A camera is opened twice", f"{APP}/CameraFeed.kt", "if (!use.begin()) return", "use.begin()"),
-    Mistake("The reader is never closed", f"{APP}/CameraFeed.kt", "        worker.post { reader?.close() }\n", ""),
     Mistake(
-        "The reader is closed while a frame is read",
+        "The camera is never closed",
         f"{APP}/CameraFeed.kt",
-        "worker.post { reader?.close() }",
-        "reader?.close()",
+        "        registry.currentState = Lifecycle.State.DESTROYED\n",
+        "",
     ),
-    Mistake("The frames' thread never ends", f"{APP}/CameraFeed.kt", "        thread.quitSafely()\n", ""),
-    Mistake("The preview's surface is not released", f"{APP}/CameraFeed.kt", "        preview?.release()\n", ""),
+    Mistake(
+        "A camera is opened after the screen was left",
+        f"{APP}/CameraFeed.kt",
+        " || registry.currentState == Lifecycle.State.DESTROYED",
+        "",
+    ),
+    Mistake("A camera is opened for each layout", f"{APP}/CameraFeed.kt", "            bound = shown\n", ""),
+    Mistake("A second camera is opened", f"{APP}/CameraFeed.kt", "        provider.unbindAll()\n", ""),
+    Mistake("The frames' thread never ends", f"{APP}/CameraFeed.kt", "        worker.shutdown()\n", ""),
+    Mistake(
+        "The preview is not shown",
+        f"{APP}/CameraFeed.kt",
+        "            preview.setSurfaceProvider(view.surfaceProvider)\n",
+        "",
+    ),
+    Mistake(
+        "The view is watched after the screen was left",
+        f"{APP}/CameraFeed.kt",
+        "        view.removeOnLayoutChangeListener(resized)\n",
+        "",
+    ),
+    Mistake(
+        "CameraX's answer is taken on its thread",
+        f"{APP}/CameraFeed.kt",
+        "Executor { main.post(it) }",
+        "Executor { Thread(it).start() }",
+    ),
     Mistake(
         "A listener stays registered",
         f"{APP}/CameraFeed.kt",
@@ -308,52 +386,22 @@ MISTAKES = (
         "",
     ),
     Mistake(
-        "The front camera is taken for the back one",
+        "A phone without a back camera has none",
         f"{APP}/CameraFeed.kt",
-        "display(), found.front)",
-        "display(), false)",
+        "listOf(CameraSelector.DEFAULT_BACK_CAMERA, CameraSelector.DEFAULT_FRONT_CAMERA)",
+        "listOf(CameraSelector.DEFAULT_BACK_CAMERA)",
     ),
     Mistake(
         "The display's rotation is ignored",
         f"{APP}/CameraFeed.kt",
-        "upright(found.sensor, display(),",
-        "upright(found.sensor, 0,",
+        "view.display?.rotation ?: Surface.ROTATION_0",
+        "Surface.ROTATION_0",
     ),
     Mistake(
-        "A display that is turned left is taken for one that is turned right",
+        "A lost camera is not told",
         f"{APP}/CameraFeed.kt",
-        "Surface.ROTATION_90 -> 90",
-        "Surface.ROTATION_90 -> 270",
-    ),
-    Mistake(
-        "The preview is turned the wrong way",
-        f"{APP}/CameraFeed.kt",
-        "postRotate(fit.degrees.toFloat()",
-        "postRotate(-fit.degrees.toFloat()",
-    ),
-    Mistake(
-        "The preview is stretched",
-        f"{APP}/CameraFeed.kt",
-        "postScale(fit.scaleX.toFloat(), fit.scaleY.toFloat(), x, y)",
-        "postScale(fit.scaleY.toFloat(), fit.scaleX.toFloat(), x, y)",
-    ),
-    Mistake(
-        "The preview has no size",
-        f"{APP}/CameraFeed.kt",
-        "        texture.setDefaultBufferSize(found.shown.width, found.shown.height)\n",
+        ".cameraInfo.cameraState.observe(this, watcher)",
         "",
-    ),
-    Mistake(
-        "The frame's rotation is ignored",
-        f"{APP}/LiveActivity.kt",
-        "it.classify(image, clockwise)",
-        "it.classify(image, clockwise * 0)",
-    ),
-    Mistake(
-        "The frame is turned the wrong way",
-        f"{APP}/LiveActivity.kt",
-        "it.classify(image, clockwise)",
-        "it.classify(image, -clockwise)",
     ),
     Mistake(
         "The live screen changes views on the frames' thread",

@@ -83,7 +83,7 @@ def build_package(tools: Toolchain, modules: CompiledModules) -> Path:
     settings = {name: read_setting(script, name) for name in PACKAGE_SETTINGS}
     jars = (tools.library("kotlin-stdlib"), install_executorch())
     package = package_app(tools, modules.app.resources, modules.code, jars, settings["minSdk"], BUILD / "package")
-    needed = {*list_compiled_classes(modules.code), *modules.app.resources.classes, "org.pytorch.executorch.Module"}
+    needed = {*list_compiled_classes(modules.code), "org.pytorch.executorch.Module"}
     check_package(tools, package, ASSETS, needed, settings)
     return package
 

@@ -116,7 +116,7 @@ def compile_app(tools: Toolchain, module: Path, into: Path, known: list[Path]) -
     ids = into / "R"
     check_status("R", tools.javac([resources.java], ids, known))
     classes = compile_module(tools, module, into, [*known, ids])
-    check_classes(resources, classes)
+    check_classes(resources, [classes, *known])
     check_permissions(resources, classes)
     return CompiledApp(resources, ids, classes)
 
@@ -154,20 +154,19 @@ def merge_overlay(tools: Toolchain, build: Path) -> Path:
 
 def compile_stub(tools: Toolchain, build: Path, known: list[Path]) -> Path:
     """Compile the stub of ExecuTorch's newest API."""
-    into, sources = build / "executorch-stub", HERE / "executorch-stub"
-    what = "ExecuTorch's stub"
-    options = ("-module-name", "executorch")
-    check_status(
-        what, tools.kotlinc_android([*list_kotlin_sources(sources), *list_java_sources(sources)], into, known, *options)
-    )
-    check_status(what, tools.javac(list_java_sources(sources), into, [into, *known]))
-    return into
+    return compile_mixed(tools, HERE / "executorch-stub", build / "executorch", known, "ExecuTorch's stub")
 
 
 def compile_camerax_stub(tools: Toolchain, build: Path, known: list[Path]) -> Path:
     """Compile the stub of CameraX and of what its API refers to."""
-    into = build / "camerax-stub"
-    check_status("CameraX's stub", tools.javac(list_java_sources(HERE / "camerax-stub"), into, known))
+    return compile_mixed(tools, HERE / "camerax-stub", build / "camerax-stub", known, "CameraX's stub")
+
+
+def compile_mixed(tools: Toolchain, sources: Path, into: Path, known: list[Path], what: str) -> Path:
+    """Compile a folder of Kotlin and Java sources that refer to each other."""
+    kotlin, java = list_kotlin_sources(sources), list_java_sources(sources)
+    check_status(what, tools.kotlinc_android([*kotlin, *java], into, known, "-module-name", into.name))
+    check_status(what, tools.javac(java, into, [into, *known]))
     return into
 
 

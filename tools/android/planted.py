@@ -45,7 +45,7 @@ def find_noticing_check(
             return find_in_code(mistake, tools, modules, tests, project)
         if mistake.file.startswith("app/src"):
             resources = link_resources(project / "app", project / "resources")
-            check_classes(resources, modules.app.classes)
+            check_classes(resources, [modules.app.classes, *modules.app_path])
             check_permissions(resources, modules.app.classes)
         else:
             check_gradle(tools, project, project / "scripts", quiet=True)

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,13 +154,15 @@ def list_view_classes(resources: Path) -> list[str]:
     return [element.tag for layout in layouts for element in ET.parse(layout).getroot().iter() if "." in element.tag]
 
 
-def check_classes(resources: LinkedResources, classes: Path) -> None:
-    """Check that the classes in manifest and layouts exist.
+def check_classes(resources: LinkedResources, folders: Iterable[Path]) -> None:
+    """Check that the classes in manifest and layouts exist in one of these folders.
 
     Raises:
         BadResources: If one does not exist.
     """
-    missing = [name for name in resources.classes if not (classes / f"{name.replace('.', '/')}.class").exists()]
+    places = {name: f"{name.replace('.', '/')}.class" for name in resources.classes}
+    known = list(folders)
+    missing = [name for name, place in places.items() if not any((folder / place).exists() for folder in known)]
     if missing:
         raise BadResources(f"There is no class {', '.join(missing)}.", why="The manifest or a layout names it.")
 

@@ -111,6 +111,8 @@ interface Dependencies {
 
     fun implementation(dependency: ProjectDependency)
 
+    fun runtimeOnly(dependency: Library)
+
     fun testImplementation(dependency: Library)
 }
 

@@ -1,8 +1,12 @@
 import android.app.Screens
 import android.content.Intent
-import android.view.TextureView
+import android.graphics.Canvas
+import android.os.Looper
 import android.view.View
 import android.widget.TextView
+import androidx.camera.core.CameraState
+import androidx.camera.view.PreviewView
+import dev.shvit.demo.CropView
 import dev.shvit.demo.LiveActivity
 import dev.shvit.demo.R
 import fakes.Camera
@@ -10,28 +14,24 @@ import fakes.Misuse
 import fakes.Phone
 import fakes.Scene
 import java.util.concurrent.CountDownLatch
-import kotlin.math.atan2
-import kotlin.math.hypot
-import kotlin.math.roundToInt
 import kotlin.test.Test
 import kotlin.test.assertEquals
-import kotlin.test.assertNull
-import kotlin.test.assertTrue
 import org.pytorch.executorch.Module
 
 /** The live screen uses the camera as Android needs it. */
 class LiveTest : OnPhone() {
     private lateinit var screen: LiveActivity
+    private val before = Thread.getAllStackTraces().keys
 
     private fun open(width: Int = 1080, height: Int = 1200): LiveActivity {
         Phone.PERMISSIONS += "android.permission.CAMERA"
         screen = Screens.open(LiveActivity(), Intent())
-        preview(screen).appear(width, height)
+        preview(screen).layOut(width, height)
         waitFor("the camera runs") { Camera.runs() }
         return screen
     }
 
-    private fun preview(screen: LiveActivity) = screen.findViewById(R.id.preview) as TextureView
+    private fun preview(screen: LiveActivity) = screen.findViewById(R.id.preview) as PreviewView
 
     private fun text(id: Int) = (screen.findViewById(id) as TextView).text.toString()
 
@@ -44,7 +44,8 @@ class LiveTest : OnPhone() {
 
     private fun leave() {
         Screens.close(screen)
-        waitFor("the camera is closed") { Camera.device == null }
+        waitFor("the camera is closed") { !Camera.runs() }
+        waitFor("the frames' thread ends") { (Thread.getAllStackTraces().keys - before).none { it.name == "frames" } }
         waitFor("the model is freed when memory is low") {
             screen.onTrimMemory(80)
             !Misuse.isAnyOpen(Module::class.java)
@@ -105,45 +106,39 @@ class LiveTest : OnPhone() {
     }
 
     @Test
-    fun `the preview fills the view, upright and not distorted`() {
-        val (width, height) = 1080f to 1200f
-        for (rotation in 0..3) {
-            Phone.rotation = rotation
-            open()
-            val points = floatArrayOf(0f, 0f, width, 0f, 0f, height, width, height)
-            preview(screen).transform.mapPoints(points)
-            val (x, y) = points[2] - points[0] to points[3] - points[1]
-            val down = hypot(points[4] - points[0], points[5] - points[1])
-            assertEquals(3 / 4f, hypot(x, y) / down, 0.01f)
-            val degrees = Math.toDegrees(atan2(y, x).toDouble())
-            assertTrue((degrees.roundToInt() + 90 * rotation).mod(360) == 0, "$degrees degrees")
-            val across = points.filterIndexed { place, _ -> place % 2 == 0 }
-            val below = points.filterIndexed { place, _ -> place % 2 == 1 }
-            assertTrue(across.min() <= 1 && across.max() >= width - 1 && below.min() <= 1 && below.max() >= height - 1)
-            leave()
-        }
+    fun `the model sees what the view shows, and its part is framed`() {
+        // Of a frame of 480 x 640, a wide view shows the middle 480 x 240.
+        val middle = Scene.Colors { x, y -> if (y in 0.3125..0.6875) upright.at(x, (y - 0.3125) / 0.375) else 0 }
+        open(width = 1200, height = 600)
+        look(90, middle)
+        assertModelSees(RED, GREEN, BLUE, YELLOW)
+        val crop = screen.findViewById(R.id.crop) as CropView
+        waitFor("the part is known") { crop.preprocessing != null }
+        crop.layOut(1200, 600)
+        val canvas = Canvas(1200f, 600f)
+        crop.draw(canvas)
+        assertEquals(1, canvas.rectangles)
+        leave()
     }
 
     @Test
-    fun `a half turn of the phone turns the preview`() {
+    fun `a half turn of the phone turns the frame`() {
         open()
-        val before = floatArrayOf(0f, 0f).also(preview(screen).transform::mapPoints)
         Phone.rotation = 2
         Camera.LISTENERS.forEach { it.onDisplayChanged(0) }
-        val after = floatArrayOf(0f, 0f).also(preview(screen).transform::mapPoints)
-        assertTrue(hypot(before[0] - after[0], before[1] - after[1]) > 1000)
         look(270)
         assertModelSees(RED, GREEN, BLUE, YELLOW)
         leave()
     }
 
     @Test
-    fun `a screen that is left while the camera opens closes it`() {
+    fun `a screen that is left while CameraX starts opens no camera`() {
         Phone.PERMISSIONS += "android.permission.CAMERA"
         screen = Screens.open(LiveActivity(), Intent())
-        preview(screen).appear(1080, 1200)
+        preview(screen).layOut(1080, 1200)
         Screens.close(screen)
-        waitFor("the camera is closed") { Camera.closes == 1 }
+        Looper.runWaiting()
+        assertEquals(0, Camera.opens)
     }
 
     @Test
@@ -151,7 +146,7 @@ class LiveTest : OnPhone() {
         open()
         look(90)
         Screens.pause(screen)
-        waitFor("the camera is closed") { Camera.device == null }
+        waitFor("the camera is closed") { !Camera.runs() }
         Screens.resume(screen)
         waitFor("the camera runs again") { Camera.runs() }
         look(90)
@@ -165,39 +160,41 @@ class LiveTest : OnPhone() {
         open()
         look(90)
         screen = Screens.rotate(screen, ::LiveActivity)
-        preview(screen).appear(1200, 1080)
+        preview(screen).layOut(1200, 1080)
         waitFor("the camera runs again") { Camera.runs() }
         look(90)
         leave()
     }
 
     @Test
-    fun `a texture that comes twice opens the camera once`() {
+    fun `a view that is laid out again in the same size keeps the camera`() {
         open()
-        preview(screen).appear(1080, 1200)
+        preview(screen).layOut(1080, 1200)
         look(90)
         leave()
         assertEquals(1, Camera.opens)
     }
 
     @Test
-    fun `a camera that another app takes is told and closed`() {
+    fun `a camera that another app takes is told, and the next frame is shown`() {
         open()
         look(90)
-        Camera.device.disconnect()
-        waitFor("the screen tells it") { "disconnected" in text(R.id.status) }
-        assertNull(Camera.device)
+        Camera.open.lose(CameraState.ERROR_CAMERA_IN_USE)
+        waitFor("the screen tells it") { "in use" in text(R.id.status) }
+        look(90)
+        waitFor("the screen goes on") { stem in text(R.id.status) }
         leave()
     }
 
     @Test
-    fun `a failing model is told, and frames are still closed`() {
+    fun `a failing model is told once, and frames are still closed`() {
         Module.model = java.util.function.Function { throw IllegalStateException("out of memory") }
         open()
         look(90)
         waitFor("the screen tells it") { "out of memory" in text(R.id.status) }
         repeat(5) { Camera.take(Scene(upright, Scene.Memory.PLANAR)) }
         leave()
+        assertEquals(1, Module.RUNS.get(), "the model runs again after its failure")
     }
 
     @Test

@@ -1,9 +1,12 @@
 package fakes;
 
-import android.hardware.camera2.CameraDevice;
 import android.hardware.display.DisplayManager;
-import android.media.ImageReader;
-import android.view.Surface;
+import androidx.camera.core.CameraState;
+import androidx.camera.core.ImageAnalysis;
+import androidx.camera.core.Preview;
+import androidx.camera.core.UseCase;
+import androidx.camera.core.UseCaseGroup;
+import androidx.lifecycle.LiveData;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -11,12 +14,10 @@ import java.util.List;
 public final class Camera {
     /** A camera with the mounting of its sensor, in degrees. */
     public static final class Mounted {
-        public final String id;
         public final int sensor;
         public final boolean front;
 
-        Mounted(String id, int sensor, boolean front) {
-            this.id = id;
+        Mounted(int sensor, boolean front) {
             this.sensor = sensor;
             this.front = front;
         }
@@ -24,45 +25,83 @@ public final class Camera {
 
     public static final List<Mounted> MOUNTED = new ArrayList<>();
 
-    /** The surfaces that receive frames; empty while no session repeats a request. */
-    public static final List<Surface> TARGETS = new ArrayList<>();
-
     public static final List<DisplayManager.DisplayListener> LISTENERS = new ArrayList<>();
 
-    /** The open device; null if there is none. */
-    public static volatile CameraDevice device;
+    /** The open camera; null if there is none. */
+    public static volatile Camera open;
+
     public static int opens;
     public static int closes;
 
-    private Camera() {}
+    public final LiveData<CameraState> state = new LiveData<>();
+    private final UseCaseGroup group;
+
+    private Camera(UseCaseGroup group) {
+        this.group = group;
+    }
 
     public static void reset() {
         MOUNTED.clear();
-        MOUNTED.add(new Mounted("front", 270, true));
-        MOUNTED.add(new Mounted("back", 90, false));
-        TARGETS.clear();
+        MOUNTED.add(new Mounted(270, true));
+        MOUNTED.add(new Mounted(90, false));
         LISTENERS.clear();
-        device = null;
+        open = null;
         opens = 0;
         closes = 0;
     }
 
-    public static Mounted find(String id) {
-        for (Mounted one : MOUNTED) if (one.id.equals(id)) return one;
-        throw new IllegalArgumentException("There is no camera " + id);
+    /** For CameraX. */
+    public static Camera open(boolean front, UseCaseGroup group) {
+        if (open != null) throw new IllegalArgumentException("The use cases of another binding are in use.");
+        Mounted mounted = MOUNTED.stream().filter(one -> one.front == front).findFirst().orElseThrow(
+                () -> new IllegalArgumentException("Provided camera selector unable to resolve a camera"));
+        Camera camera = new Camera(group);
+        for (UseCase useCase : group.useCases) {
+            if (useCase instanceof ImageAnalysis) ((ImageAnalysis) useCase).connect(mounted, group.port);
+            if (useCase instanceof Preview && ((Preview) useCase).provider == null) Misuse.report("A preview has no view");
+        }
+        Misuse.open(camera, "The camera");
+        open = camera;
+        opens++;
+        return camera;
     }
 
-    /** Whether a session delivers frames to a reader. */
+    public void close() {
+        if (!Misuse.isOpen(this)) return;
+        for (UseCase useCase : group.useCases) {
+            if (useCase instanceof ImageAnalysis) ((ImageAnalysis) useCase).connect(null, null);
+        }
+        if (open == this) open = null;
+        closes++;
+        Misuse.close(this);
+    }
+
+    /** Lets another app take the camera. CameraX waits for it, and opens it again. */
+    public void lose(int error) {
+        state.tell(new CameraState() {
+            @Override
+            public StateError getError() {
+                return new StateError() {
+                    @Override
+                    public int getCode() {
+                        return error;
+                    }
+                };
+            }
+        });
+    }
+
+    /** Whether frames come. */
     public static boolean runs() {
-        return TARGETS.stream().anyMatch(target -> target.reader != null);
+        return open != null;
     }
 
     /** Lets the camera take a picture. */
     public static void take(Scene scene) {
-        for (Surface target : new ArrayList<>(TARGETS)) {
-            ImageReader reader = target.reader;
-            if (reader != null) reader.deliver(scene);
-            if (reader == null && !target.isValid()) Misuse.report("The camera draws on a released surface");
+        Camera camera = open;
+        if (camera == null) return;
+        for (UseCase useCase : camera.group.useCases) {
+            if (useCase instanceof ImageAnalysis) ((ImageAnalysis) useCase).deliver(scene);
         }
     }
 }

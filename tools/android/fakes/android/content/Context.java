@@ -4,7 +4,6 @@ import android.app.ActivityManager;
 import android.content.pm.PackageManager;
 import android.content.res.AssetManager;
 import android.content.res.Resources;
-import android.hardware.camera2.CameraManager;
 import android.hardware.display.DisplayManager;
 import android.os.BatteryManager;
 import android.os.Bundle;
@@ -22,7 +21,7 @@ public class Context {
     public static final int MODE_PRIVATE = 0;
 
     private static final List<Class<?>> SERVICES = Arrays.asList(
-            ActivityManager.class, CameraManager.class, DisplayManager.class, PowerManager.class);
+            ActivityManager.class, DisplayManager.class, PowerManager.class);
     private static final Map<String, String> SETTINGS = new ConcurrentHashMap<>();
 
     private final Resources resources = new Resources();

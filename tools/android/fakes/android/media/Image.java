@@ -14,7 +14,7 @@ public class Image implements AutoCloseable {
     private final Runnable closed;
     private Rect crop;
 
-    /** For {@link ImageReader} and tests; `closed` runs when the frame is closed. */
+    /** For the camera and tests; `closed` runs when the frame is closed. */
     public Image(int width, int height, Plane[] planes, Runnable closed) {
         this.width = width;
         this.height = height;

@@ -12,7 +12,6 @@ public final class Looper {
 
     final BlockingQueue<Runnable> tasks = new LinkedBlockingQueue<>();
     private final Thread thread = Thread.currentThread();
-    private volatile boolean quitting;
 
     /** Makes the current thread the main one. */
     public static void reset() {
@@ -49,30 +48,7 @@ public final class Looper {
     }
 
     boolean enqueue(Runnable task) {
-        if (quitting) return false;
         tasks.add(task);
         return true;
-    }
-
-    void loop() {
-        while (!quitting || !tasks.isEmpty()) {
-            try {
-                tasks.take().run();
-            } catch (InterruptedException reason) {
-                return;
-            }
-        }
-    }
-
-    /** Runs the waiting tasks and then ends the thread. */
-    public void quitSafely() {
-        if (this == main) throw Misuse.fail("The main thread is ended");
-        quitting = true;
-        tasks.add(() -> {});
-    }
-
-    public void quit() {
-        tasks.clear();
-        quitSafely();
     }
 }

@@ -4,7 +4,10 @@ import android.content.Context;
 import android.content.res.Resources;
 import android.graphics.Canvas;
 import android.util.AttributeSet;
+import fakes.Misuse;
 import fakes.Threads;
+import java.util.ArrayList;
+import java.util.List;
 
 public class View {
     public static final int VISIBLE = 0;
@@ -19,6 +22,7 @@ public class View {
     private boolean enabled = true;
     private CharSequence description;
     private OnClickListener onClick;
+    private final List<OnLayoutChangeListener> watchers = new ArrayList<>();
 
     public View(Context context) {
         this(context, null);
@@ -30,6 +34,31 @@ public class View {
 
     public interface OnClickListener {
         void onClick(View view);
+    }
+
+    public interface OnLayoutChangeListener {
+        void onLayoutChange(
+                View view,
+                int left,
+                int top,
+                int right,
+                int bottom,
+                int oldLeft,
+                int oldTop,
+                int oldRight,
+                int oldBottom);
+    }
+
+    public void addOnLayoutChangeListener(OnLayoutChangeListener watcher) {
+        checkThread();
+        watchers.add(watcher);
+        Misuse.open(watcher, "A layout listener");
+    }
+
+    public void removeOnLayoutChangeListener(OnLayoutChangeListener watcher) {
+        checkThread();
+        watchers.remove(watcher);
+        Misuse.close(watcher);
     }
 
     /** Views belong to the main thread. */
@@ -50,6 +79,9 @@ public class View {
         this.width = width;
         this.height = height;
         onSizeChanged(width, height, oldWidth, oldHeight);
+        for (OnLayoutChangeListener watcher : new ArrayList<>(watchers)) {
+            watcher.onLayoutChange(this, 0, 0, width, height, 0, 0, oldWidth, oldHeight);
+        }
     }
 
     /** Lets the view draw itself. */

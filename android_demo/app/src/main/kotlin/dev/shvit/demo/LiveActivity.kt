@@ -4,7 +4,6 @@ import android.Manifest
 import android.app.Activity
 import android.content.Intent
 import android.content.pm.PackageManager
-import android.media.Image
 import android.net.Uri
 import android.os.Bundle
 import android.provider.Settings
@@ -13,7 +12,10 @@ import android.view.MenuItem
 import android.view.View
 import android.widget.Button
 import android.widget.TextView
+import androidx.camera.core.ImageProxy
 import dev.shvit.Classification
+import dev.shvit.camerax.FrameAnalyzer
+import dev.shvit.camerax.classify
 import dev.shvit.core.measure.RecentLatency
 import dev.shvit.core.models.StoredModel
 
@@ -56,7 +58,8 @@ internal class LiveActivity : Activity() {
 
     override fun onTrimMemory(level: Int) {
         super.onTrimMemory(level)
-        Library.dropIdleModel()
+        // While the camera runs, the next frame would load it again.
+        if (feed == null) Library.dropIdleModel()
     }
 
     override fun onCreateOptionsMenu(menu: Menu): Boolean {
@@ -107,7 +110,8 @@ internal class LiveActivity : Activity() {
         status.setText(R.string.waiting_for_camera)
         val naming = Naming()
         this.naming = naming
-        feed = CameraFeed(this, view(R.id.preview), naming::name, status::setText).also { it.start() }
+        val analyzer = FrameAnalyzer(naming::name, naming::tell)
+        feed = CameraFeed(this, view(R.id.preview), analyzer, status::setText).also { it.start() }
     }
 
     private fun show(seen: Classification, title: String, inferenceMs: Double) {
@@ -121,27 +125,30 @@ internal class LiveActivity : Activity() {
         private val library = Library(applicationContext)
         private val latency = RecentLatency()
         private var model: StoredModel? = null
-        private var failed = false
 
-        fun name(image: Image, clockwise: Int) {
-            if (failed) return
-            try {
-                val model = ready()
-                val seen = library.use(model) { it.classify(image, clockwise) }
-                val median = latency.add(seen.inferenceMs)
-                onScreen { show(seen, model.stem, median) }
-            } catch (reason: Throwable) {
-                // A runtime also throws errors, such as a missing native library, or too little memory.
-                failed = true
+        fun name(image: ImageProxy): Classification {
+            val model = ready()
+            return library.use(model) { it.classify(image) }
+        }
+
+        fun tell(seen: Result<Classification>) = seen.fold(
+            { classified ->
+                val median = latency.add(classified.inferenceMs)
+                onScreen { show(classified, model?.stem.orEmpty(), median) }
+            },
+            { reason ->
                 log(reason)
                 onScreen { status.text = words(reason) }
-            }
-        }
+            },
+        )
 
         /** Chooses the model at the first frame. */
         private fun ready(): StoredModel = model ?: run {
             onScreen { status.setText(R.string.loading_model) }
-            Models(applicationContext).chosen().also { model = it }
+            Models(applicationContext).chosen().also {
+                model = it
+                onScreen { view<CropView>(R.id.crop).preprocessing = it.manifest.preprocessing }
+            }
         }
 
         /** Updates the screen, unless it was left. */

@@ -1,55 +1,22 @@
 package dev.shvit.core.screen
 
-import kotlin.math.abs
+import dev.shvit.core.images.Preprocessing
+import dev.shvit.core.images.Preprocessor
 
-/** The geometry of camera pictures on a phone in any orientation. Degrees are clockwise. */
+/** The geometry of a camera's picture on the screen. */
 object CameraGeometry {
-    /** Width and height, in pixels. */
-    data class Size(val width: Int, val height: Int)
+    /** A rectangle in a view, in pixels from the upper left corner. */
+    data class Rectangle(val left: Double, val top: Double, val right: Double, val bottom: Double)
 
     /**
-     * The transformation of a camera picture that was stretched over a view: around the center, scale each axis,
-     * rotate, then scale both.
-     */
-    data class Fit(val scaleX: Double, val scaleY: Double, val degrees: Int, val zoom: Double)
-
-    /**
-     * Returns the rotation that makes a picture upright on the display.
+     * Returns the part of a view that the model sees, if the view shows the whole picture that is classified.
      *
-     * @param sensor The rotation of the sensor's picture from the phone's natural position.
-     * @param display The rotation of the display from it.
-     * @param front Whether the camera faces the person who looks at the display.
+     * @param width The view's width in pixels; [height] likewise.
      */
-    fun upright(sensor: Int, display: Int, front: Boolean): Int =
-        Math.floorMod(if (front) sensor + display else sensor - display, 360)
-
-    /**
-     * Returns the smallest size whose shorter side has at least [shorter] pixels, preferably 4:3, which covers the
-     * whole sensor; the largest if all are smaller; null if there is none.
-     */
-    fun chooseSize(sizes: List<Size>, shorter: Int): Size? {
-        val whole = sizes.filter { abs(it.width * 3 - it.height * 4) <= 4 }.ifEmpty { sizes }
-        val enough = whole.filter { minOf(it.width, it.height) >= shorter }
-        return enough.minByOrNull(::area) ?: whole.maxByOrNull(::area)
+    fun crop(width: Int, height: Int, preprocessing: Preprocessing): Rectangle {
+        val (resizedHeight, resizedWidth) = Preprocessor(preprocessing).resizedSize(height, width)
+        val marginX = width * (1 - preprocessing.width.toDouble() / resizedWidth) / 2
+        val marginY = height * (1 - preprocessing.height.toDouble() / resizedHeight) / 2
+        return Rectangle(marginX, marginY, width - marginX, height - marginY)
     }
-
-    /**
-     * Returns the transformation that fills a view with the upright picture in its aspect ratio.
-     *
-     * @param view The view's size.
-     * @param picture The size that the camera delivers.
-     */
-    fun fit(view: Size, picture: Size, sensor: Int, display: Int): Fit {
-        // Android rotates the picture by the sensor's angle, as if the display were in its natural position.
-        val natural = if (sensor % 180 == 0) picture else Size(picture.height, picture.width)
-        val shown = if (display % 180 == 0) natural else Size(natural.height, natural.width)
-        return Fit(
-            natural.width.toDouble() / view.width,
-            natural.height.toDouble() / view.height,
-            Math.floorMod(-display, 360),
-            maxOf(view.width.toDouble() / shown.width, view.height.toDouble() / shown.height),
-        )
-    }
-
-    private fun area(size: Size): Long = size.width.toLong() * size.height
 }

@@ -1,0 +1,24 @@
+package androidx.camera.view;
+
+import android.content.Context;
+import android.util.AttributeSet;
+import android.widget.FrameLayout;
+import androidx.camera.core.Preview;
+import androidx.camera.core.ViewPort;
+
+public final class PreviewView extends FrameLayout {
+    public PreviewView(Context context, AttributeSet attributes) {
+        super(context, attributes);
+    }
+
+    public Preview.SurfaceProvider getSurfaceProvider() {
+        checkThread();
+        return new Preview.SurfaceProvider() {};
+    }
+
+    /** Null before the view is laid out. */
+    public ViewPort getViewPort() {
+        checkThread();
+        return getWidth() == 0 || getHeight() == 0 ? null : new ViewPort(getWidth(), getHeight());
+    }
+}

@@ -24,13 +24,11 @@ def max_pool(
     ceil_mode: bool = False,
 ) -> Tensor:
     """iOS15/pool.py; padding is never the maximum."""
-    axes = len(kernel_sizes)
-    strides = strides or [1] * axes
-    padding = compute_explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
+    strides, padding = _place_windows(x, kernel_sizes, strides, pad_type, pad)
     if (before := _get_torch_pool_padding(padding, kernel_sizes)) is not None:
-        return _MAX_POOLS[axes](x, kernel_sizes, strides, before, ceil_mode=ceil_mode)
+        return _MAX_POOLS[len(kernel_sizes)](x, kernel_sizes, strides, before, ceil_mode=ceil_mode)
     _reject_ceil_mode(ceil_mode, padding)
-    return _MAX_POOLS[axes](F.pad(x, flatten_padding(padding), value=-inf), kernel_sizes, strides)
+    return _MAX_POOLS[len(kernel_sizes)](F.pad(x, flatten_padding(padding), value=-inf), kernel_sizes, strides)
 
 
 def avg_pool(
@@ -44,9 +42,8 @@ def avg_pool(
     ceil_mode: bool = False,
 ) -> Tensor:
     """iOS15/pool.py; with `exclude_padding_from_average` only the window's own elements count."""
-    axes = len(kernel_sizes)
-    strides, pool = strides or [1] * axes, _AVG_POOLS[axes]
-    padding = compute_explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
+    strides, padding = _place_windows(x, kernel_sizes, strides, pad_type, pad)
+    pool = _AVG_POOLS[len(kernel_sizes)]
     if (before := _get_torch_pool_padding(padding, kernel_sizes)) is not None:
         return pool(x, kernel_sizes, strides, before, ceil_mode, not exclude_padding_from_average)
     _reject_ceil_mode(ceil_mode, padding)
@@ -67,13 +64,11 @@ def l2_pool(
     ceil_mode: bool = False,
 ) -> Tensor:
     """iOS15/pool.py; the square root of the sum of squares."""
-    axes = len(kernel_sizes)
-    strides = strides or [1] * axes
-    padding = compute_explicit_padding(pad_type, pad, x.shape[2:], kernel_sizes, strides, [1] * axes)
+    strides, padding = _place_windows(x, kernel_sizes, strides, pad_type, pad)
     if ceil_mode:
         padding = _complete_last_windows(padding, x.shape[2:], kernel_sizes, strides)
     squares = F.pad(x.square(), flatten_padding(padding))
-    return torch.sqrt(_AVG_POOLS[axes](squares, kernel_sizes, strides) * prod(kernel_sizes))
+    return torch.sqrt(_AVG_POOLS[len(kernel_sizes)](squares, kernel_sizes, strides) * prod(kernel_sizes))
 
 
 def compute_explicit_padding(
@@ -109,6 +104,15 @@ def get_symmetric_padding(padding: Padding) -> list[int] | None:
 def flatten_padding(padding: Padding) -> list[int]:
     """Return `padding` in the order of `torch.nn.functional.pad`: the last axis first."""
     return [side for sides in reversed(padding) for side in sides]
+
+
+def _place_windows(
+    x: Tensor, kernel: Sequence[int], strides: list[int] | None, pad_type: str, pad: Sequence[int] | None
+) -> tuple[list[int], Padding]:
+    """Return the strides of a pool's windows, and the padding around `x`."""
+    ones = [1] * len(kernel)
+    strides = strides or ones
+    return strides, compute_explicit_padding(pad_type, pad, x.shape[2:], kernel, strides, ones)
 
 
 def _get_torch_pool_padding(padding: Padding, kernel: Sequence[int]) -> list[int] | None:

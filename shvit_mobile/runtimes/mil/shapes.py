@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from shvit_mobile.errors import BadArtifact, UnsupportedOperator
+from shvit_mobile.runtimes.mil.pooling import flatten_padding
 
 _PAD_MODES = ("constant", "reflect", "replicate")
 
@@ -96,7 +97,7 @@ def pad(x: Tensor, *, pad: list[int], mode: str = "constant", constant_val: floa
         raise UnsupportedOperator(f"mode {mode}", why=f"Supported: {', '.join(_PAD_MODES)}.")
     sides = list(zip(pad[0::2], pad[1::2], strict=True))
     if mode == "constant":
-        return F.pad(x, [side for both in reversed(sides) for side in both], value=constant_val)
+        return F.pad(x, flatten_padding(sides), value=constant_val)
     for axis, (before, after) in enumerate(sides, start=x.ndim - len(sides)):
         last = x.shape[axis] - 1
         indices = torch.arange(-before, last + 1 + after)

@@ -253,24 +253,6 @@ def list_norms() -> Iterator[tuple[str, OperatorCase]]:
         "layer_norm_bare",
         OperatorCase(lambda x: mb.layer_norm(x=x, axes=[1, 2]), lambda x: normalize(x, [1, 2], 1.0, 0.0, 1e-5), (x,)),
     )
-    for name, reduce in {"mean": np.mean, "sum": np.sum, "max": np.max}.items():
-        for keep in (False, True):
-            yield (
-                f"reduce_{name}_{keep}",
-                OperatorCase(
-                    lambda x, name=name, k=keep: getattr(mb, f"reduce_{name}")(x=x, axes=[2, -1], keep_dims=k),
-                    lambda x, reduce=reduce, k=keep: reduce(x, (2, 3), keepdims=k),
-                    (x,),
-                ),
-            )
-        yield (
-            f"reduce_{name}_all",
-            OperatorCase(
-                lambda x, name=name: getattr(mb, f"reduce_{name}")(x=x, keep_dims=True),
-                lambda x, reduce=reduce: reduce(x, keepdims=True),
-                (x,),
-            ),
-        )
 
 
 def normalize(x: Array, axes: list[int], gamma: Any, beta: Any, epsilon: float) -> Array:

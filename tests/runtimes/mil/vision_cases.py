@@ -159,7 +159,10 @@ def list_conditions() -> Cases:
 def list_reductions() -> Cases:
     signed, positive = draw_array(2, 5, 4, 3), draw_array(2, 5, 4, 3, low=0.5)
     for name, (reduce, x) in {
+        "max": (np.max, signed),
+        "mean": (np.mean, signed),
         "min": (np.min, signed),
+        "sum": (np.sum, signed),
         "prod": (np.prod, signed),
         "l1_norm": (lambda x, *a, **k: np.abs(x).sum(*a, **k), signed),
         "l2_norm": (lambda x, *a, **k: np.sqrt(np.square(x).sum(*a, **k)), signed),

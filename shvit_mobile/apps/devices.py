@@ -420,9 +420,7 @@ def _compute_sustained_slowdown(result: DeviceResult) -> float | None:
 
 
 def _describe_turn(settings: BenchmarkSettings) -> str:
-    warm_up = f"{settings.warm_up}" if settings.warm_up_s is None else f"{settings.warm_up_s:g} s"
-    turn = f"{settings.iterations} inferences" if settings.turn_s is None else f"{settings.turn_s:g} s"
-    return f"{turn} after {warm_up} of warm-up"
+    return f"{settings.turn_text} after {settings.warm_up_text} of warm-up"
 
 
 def _format_fact(value: str | bool | None) -> str:

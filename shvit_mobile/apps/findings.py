@@ -36,7 +36,7 @@ def evaluate_devices(
     if not any(one.same_timing for one in comparison.comparisons):
         raise MissingParameter(
             "`max_slowdown` is given, but no earlier run was timed like its later one.",
-            why=f"{describe_other_timings(comparison.comparisons)[0]}",
+            why=describe_other_timings(comparison.comparisons)[0],
             hint="Measure the earlier version again with an app of this version, and give that report as `baseline`.",
             parameter="baseline",
         )

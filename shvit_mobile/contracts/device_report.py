@@ -177,6 +177,14 @@ class BenchmarkSettings(Contract):
             return "as many threads as engines choose"
         return f"{self.threads} thread{'s' if self.threads > 1 else ''}"
 
+    @property
+    def warm_up_text(self) -> str:
+        return f"{self.warm_up}" if self.warm_up_s is None else f"{self.warm_up_s:g} s"
+
+    @property
+    def turn_text(self) -> str:
+        return f"{self.iterations} inferences" if self.turn_s is None else f"{self.turn_s:g} s"
+
 
 class Roofline(Contract):
     """The peak throughput that any installed library reached here in one matrix product.

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from shvit_mobile.apps.devices import TIMING_PHRASES, get_threads
 from shvit_mobile.bench.statistics import estimate_median
-from shvit_mobile.contracts.device_report import BenchmarkSettings, DeviceReport, DeviceResult
+from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.report.charts.cells import draw_axis, draw_histogram
 from shvit_mobile.report.charts.svg import AxisScale
@@ -184,12 +184,6 @@ def _build_latency_row(device: DeviceReport, result: DeviceResult, scale: AxisSc
     )
 
 
-def _describe_method(settings: BenchmarkSettings) -> str:
-    turn = f"{settings.iterations} inferences" if settings.turn_s is None else f"{settings.turn_s:g} s"
-    warm_up = f"{settings.warm_up}" if settings.warm_up_s is None else f"{settings.warm_up_s:g} s"
-    return f"{pluralize(settings.rounds, 'round')} of {turn}, each after {warm_up} for warm-up, batch {settings.batch}"
-
-
 def _build_measured_device(report: DeviceReport) -> _MeasuredDevice:
     settings = report.settings
     return _MeasuredDevice(
@@ -198,7 +192,8 @@ def _build_measured_device(report: DeviceReport) -> _MeasuredDevice:
         facts=describe_device(report.device),
         app=report.app,
         created=format_timestamp(report.created),
-        settings=_describe_method(settings),
+        settings=f"{pluralize(settings.rounds, 'round')} of {settings.turn_text}, each after {settings.warm_up_text} "
+        f"for warm-up, batch {settings.batch}",
         timed=TIMING_PHRASES[report.timed],
         charge=describe_conditions(report),
     )

@@ -2,8 +2,8 @@
 
 `fakes/` has the classes that the code uses, with bodies that complain like a phone, or where a phone would only
 misbehave: a frame that stays open, a buffer that is not direct, a view that another thread changes, a camera that is
-never closed. `platform-tests/` leads the code through its life. Robolectric is in none of the registries that these
-tools install from.
+never closed. CameraX's classes that have nothing to complain about come from its stub. `platform-tests/` leads the code
+through its life. Robolectric is in none of the registries that these tools install from.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def compile_platform_tests(tools: Toolchain, modules: CompiledModules, into: Pat
         CompileFailed: If a compiler reports an error or a warning.
     """
     fakes = into / "fakes"
-    check_status("The fakes", tools.javac(list_java_sources(HERE / "fakes"), fakes, [install_framework()]))
+    check_status("The fakes", tools.javac(list_fakes(), fakes, [install_framework()]))
     jars = [tools.library(name) for name in ("kotlin-stdlib", "kotlin-test", "kotlin-test-junit")]
     libraries = (*jars, *(jar for jar in tools.jars if jar.stem in ("junit4", "hamcrest")))
     tests = PlatformTests(into / "tests", fakes, libraries, into / "work")
@@ -58,6 +58,13 @@ def compile_platform_tests(tools: Toolchain, modules: CompiledModules, into: Pat
     known = [fakes, *modules.code, *libraries, install_framework()]
     check_status("The platform tests", tools.kotlinc(sources, tests.classes, known, *friends))
     return tests
+
+
+def list_fakes() -> list[Path]:
+    """Return the sources of the fakes, and those of CameraX's stub that have no fake."""
+    fakes, stubs = HERE / "fakes", HERE / "camerax-stub"
+    plain = [source for source in list_java_sources(stubs) if not (fakes / source.relative_to(stubs)).exists()]
+    return [*list_java_sources(fakes), *plain]
 
 
 def run_platform_tests(tools: Toolchain, tests: PlatformTests, code: tuple[Path, ...], app: Path) -> int:

@@ -1,7 +1,0 @@
-package androidx.camera.core;
-
-import androidx.lifecycle.LiveData;
-
-public interface CameraInfo {
-    LiveData<CameraState> getCameraState();
-}

@@ -1,7 +1,0 @@
-package androidx.camera.core;
-
-public final class CameraInfoUnavailableException extends Exception {
-    private static final long serialVersionUID = 1;
-
-    private CameraInfoUnavailableException() {}
-}

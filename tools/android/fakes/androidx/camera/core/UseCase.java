@@ -1,5 +1,0 @@
-package androidx.camera.core;
-
-public abstract class UseCase {
-    UseCase() {}
-}

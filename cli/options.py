@@ -269,7 +269,8 @@ GoldenImages = Annotated[
     Path | None,
     option(
         IMAGES_PANEL,
-        "Make the goldens, with which an app checks itself, from up to 4 of these images. They go into the app.",
+        "Make the goldens, with which an app checks itself, from up to 4 of these images and a drawing. They go into "
+        "the app.",
         metavar="DIR",
     ),
 ]

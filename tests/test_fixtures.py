@@ -30,6 +30,8 @@ SCHEMAS = {
 }
 # A schema allows fields of later minor versions, and does not know which versions this program reads.
 CONTRADICTIONS = (
+    "no-reduced-tolerance.json",
+    "reduced-tolerance-below-other.json",
     *("no-timing.json", "percentile-of-few-samples.json", "no-mean.json", "stage-of-other-frames.json"),
     *("percentiles-out-of-order.json", "total-below-its-stages.json", "low-power-not-allowed.json"),
     "warm-before-it-began.json",

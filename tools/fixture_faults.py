@@ -92,6 +92,8 @@ FAULTS: dict[str, list[Fault]] = {
         *list_common_faults(("images",)),
         Fault("no-images", ("images",), [], "images"),
         Fault("negative-tolerance", ("tolerance",), -0.5, "tolerance"),
+        Fault("no-reduced-tolerance", ("reduced_pixels_tolerance",), ABSENT, "reduced_pixels_tolerance"),
+        Fault("reduced-tolerance-below-other", ("reduced_pixels_tolerance",), 0.25, "reduced_pixels_tolerance"),
         Fault("wrong-hash-format", ("images", 0, "pixels_sha256"), NOT_A_HASH, "images.0.pixels_sha256"),
         Fault("logits-of-text", ("images", 0, "logits", 0), "high", "images.0.logits.0"),
     ],

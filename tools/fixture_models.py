@@ -50,7 +50,7 @@ from shvit_mobile.contracts.manifest import (
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, CalibrationImages, Precision, Recipe
 from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport
-from shvit_mobile.demo import TEST_IMAGES
+from shvit_mobile.demo import TEST_IMAGES, WIDE_GAMUT_IMAGE
 from shvit_mobile.drift.intervals import compute_drop_interval, compute_mcnemar_test, compute_wilson_interval
 
 CHECKPOINT = "75ff6865b5773bc461497a1616c595bbddcc55660f3f6cd4c01eb1425853d218"
@@ -233,7 +233,7 @@ SMALL_SHA256 = sha256(b"the artifact of shvit-mobile's fixture goldens").hexdige
 
 
 def write_goldens(folder: Path) -> None:
-    """`STEM.goldens/` with two pictures, their pixels and made-up logits, and the manifest that names it."""
+    """`STEM.goldens/` with three pictures, their pixels and made-up logits, and the manifest that names it."""
     place = folder / f"{SMALL_STEM}.goldens"
     place.mkdir(parents=True)
     preprocessing = Preprocessing(size=(SMALL, SMALL), crop_ratio=1.0)
@@ -245,7 +245,11 @@ def write_goldens(folder: Path) -> None:
         engine=ENGINES["executorch"],
         tolerance=0.001,
         pixels_tolerance=1.5,
-        images=tuple(write_golden_image(index, preprocessing, place) for index in range(2)),
+        reduced_pixels_tolerance=2.5,
+        images=tuple(
+            write_golden_image(index, source, preprocessing, place)
+            for index, source in enumerate((find_picture(0), find_picture(1), WIDE_GAMUT_IMAGE))
+        ),
     )
     goldens.save(place / "goldens.json")
     export = EXPORTS[3]
@@ -260,9 +264,8 @@ def write_goldens(folder: Path) -> None:
     named.save(folder / f"{SMALL_STEM}.manifest.json")
 
 
-def write_golden_image(index: int, preprocessing: Preprocessing, place: Path) -> GoldenImage:
-    """One picture, copied from the test images."""
-    source = find_picture(index)
+def write_golden_image(index: int, source: Path, preprocessing: Preprocessing, place: Path) -> GoldenImage:
+    """One picture, copied from the demo's images."""
     with Image.open(source) as opened:
         pixels = preprocessing.preprocess_image(opened.convert("RGB"))
     image, raw = f"{index}.jpg", f"{index}.pixels.rgb"

@@ -1,6 +1,7 @@
 """Write `schemas/vectors/`, which the tests in Python, Swift and Kotlin all read.
 
 `percentiles.json` holds NumPy's percentiles, `ratios.json` ratios of latencies with intervals that are counted out,
+`reductions.json` the scale at which photos are decoded,
 `preprocessing/` pictures and the pixels that Pillow makes of them, so that no implementation is its own judge. Pictures
 and pixels are raw: bytes of rows, columns, channels.
 """
@@ -20,6 +21,7 @@ from PIL import Image
 
 from shvit_mobile.contracts.preprocessing import Interpolation, Preprocessing, ResizeMode
 from shvit_mobile.demo import TEST_IMAGES
+from shvit_mobile.images.reduction import choose_reduction
 
 FOLDER = Path(__file__).parent.parent / "schemas" / "vectors"
 SHARES = (0, 1, 5, 25, 50, 75, 90, 95, 99, 99.9, 100)
@@ -141,6 +143,25 @@ def build_ratio_cases() -> list[dict[str, object]]:
     return cases
 
 
+def build_reduction_cases() -> list[dict[str, object]]:
+    """Sizes of photos with the reduction without the option, and with it for a model."""
+    usual, small = Preprocessing(), Preprocessing(size=(160, 96), crop_ratio=1.0, resize_mode="squash")
+    sizes = [(3024, 4032), (4032, 3024), (6048, 8064), (4284, 5712), (6144, 8160), (12240, 16320)]
+    sizes += [(1024, 1360), (1023, 1360), (1022, 1360), (1026, 1360), (512, 100_000), (320, 192), (4096, 4096)]
+    sizes += [(4096, 4097), (6047, 8063), (1, 1), (1, 20_000_000)]
+    return [
+        {
+            "height": height,
+            "width": width,
+            "preprocessing": vars(preprocessing),
+            "reduction": choose_reduction(height, width),
+            "reduction_with_option": choose_reduction(height, width, preprocessing),
+        }
+        for preprocessing in (usual, small)
+        for height, width in sizes
+    ]
+
+
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     rule = "linear interpolation at share / 100 * (count - 1) of the sorted samples; equal within 1e-9 relative"
@@ -149,6 +170,9 @@ def main() -> None:
     rule = "the median of first / other, and the interval of the sign test with 95%; equal within 1e-9 relative"
     text = json.dumps({"rule": rule, "cases": build_ratio_cases()}, indent=1)
     (FOLDER / "ratios.json").write_text(text + "\n", encoding="utf-8")
+    rule = "the sides of the upright photo; with the option, of a JPEG"
+    text = json.dumps({"rule": rule, "cases": build_reduction_cases()}, indent=1)
+    (FOLDER / "reductions.json").write_text(text + "\n", encoding="utf-8")
     write_preprocessing(FOLDER / "preprocessing")
     print(f"{FOLDER.relative_to(FOLDER.parent.parent)}: {sum(1 for _ in FOLDER.rglob('*.*'))} files")
 

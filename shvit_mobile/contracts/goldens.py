@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shvit_mobile.contracts.document import Contract, Document, FileName, Sha256
+from shvit_mobile.contracts.document import Contract, Document, FileName, SchemaVersion, Sha256, parse_version
 from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision
@@ -19,7 +19,8 @@ GOLDENS_NAME = "goldens.json"
 # fp32 and fp16 round the weights too; they are within this many tolerances of the float model.
 LOWERING_FACTOR = 5
 # Another JPEG decoder differs by less than 1, a wrong filter, crop or channel order by 1.9 or more.
-_MAX_PIXELS_TOLERANCE = 8.0
+MAX_PIXELS_TOLERANCE = 8.0
+_REDUCED_SINCE = (1, 1)
 
 
 class GoldenImage(Contract):
@@ -49,6 +50,8 @@ class Goldens(Document):
         how, engine: How the artifact ran, and in which runtime.
         tolerance: The largest difference of a logit that correct kernels of another machine may cause.
         pixels_tolerance: The mean absolute difference, in steps of 0 to 255, that another JPEG decoder may cause.
+        reduced_pixels_tolerance: The same for an image that is decoded at reduced scale: `pixels_tolerance`, plus what
+            decoding at reduced scale changed at export in the image where it changes most; None in version 1.0.
     """
 
     NAME = "goldens"
@@ -56,6 +59,7 @@ class Goldens(Document):
     TITLE = "a list of goldens"
     HAS_CHECKSUM = False  # the manifest holds the SHA-256 of their folder
 
+    schema_version: SchemaVersion = "1.1"
     kind: Literal["goldens"] = "goldens"
     artifact_sha256: Sha256
     precision: Precision
@@ -63,7 +67,10 @@ class Goldens(Document):
     how: Execution
     engine: str
     tolerance: Annotated[float, Field(ge=0)]
-    pixels_tolerance: Annotated[float, Field(ge=0, le=_MAX_PIXELS_TOLERANCE)]
+    pixels_tolerance: Annotated[float, Field(ge=0, le=MAX_PIXELS_TOLERANCE)]
+    reduced_pixels_tolerance: Annotated[float, Field(le=MAX_PIXELS_TOLERANCE)] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
     images: Annotated[tuple[GoldenImage, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -80,6 +87,11 @@ class Goldens(Document):
             error = max(abs(actual - expected) for actual, expected in pairs)
             if self.precision in ("fp32", "fp16") and error > LOWERING_FACTOR * self.tolerance:
                 raise ValueError(f"images.{number}: its logits are not the float model's")
+        if self.reduced_pixels_tolerance is None:
+            if parse_version(self.schema_version) >= _REDUCED_SINCE:
+                raise ValueError("reduced_pixels_tolerance: Field required")
+        elif self.reduced_pixels_tolerance < self.pixels_tolerance:
+            raise ValueError("reduced_pixels_tolerance: it is below pixels_tolerance")
         if self.tolerance > max(1.0, largest):
             raise ValueError(f"tolerance: with {self.tolerance:g}, any logits would pass")
         return self

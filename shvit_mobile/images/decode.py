@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import (
     Image,
     ImageChops,
+    JpegImagePlugin,
     TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401, see FORMATS
@@ -24,6 +25,7 @@ from PIL import (
 
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadImages
+from shvit_mobile.images.reduction import divide_side
 
 # Suffixes select the files of a folder. The content decides the format: ImageNet has a PNG named .JPEG.
 IMAGE_SUFFIXES = frozenset(
@@ -53,19 +55,22 @@ _TRANSPOSE_BY_ORIENTATION = {
 }
 
 
-def decode_image(source: AnyPath | bytes) -> Image.Image:
+def decode_image(source: AnyPath | bytes, *, reduction: int = 1) -> Image.Image:
     """Decode an image to upright 8-bit RGB without metadata.
 
     The EXIF or XMP orientation is applied, and transparent pixels are blended with white. Only the upper 8 of 16 bits
-    and the first frame of an animation are used. Color profiles are not applied, as in the evaluation of SHViT's
-    authors. Safe to call from several threads.
+    and the first frame of an animation are used. Values are those that the file stores: a color profile, such as
+    Display P3, is not applied, as in the evaluation of SHViT's authors. Safe to call from several threads.
 
     Args:
         source: A file, or its bytes.
+        reduction: The power of two, at most 8, by which both sides of a JPEG are divided during decoding, rounded
+            down, as the apps do it after `choose_reduction` (default: 1).
 
     Raises:
         BadImages: If the format is unknown, the file is damaged or truncated, or the image has more than 100 million
-            pixels or 32-bit values, for which the value of white is unknown.
+            pixels or 32-bit values, for which the value of white is unknown; or if `reduction` is not 1, and the image
+            is not a JPEG.
     """
     source = source if isinstance(source, bytes) else Path(source)
     name = "The image" if isinstance(source, bytes) else str(source)
@@ -73,14 +78,15 @@ def decode_image(source: AnyPath | bytes) -> Image.Image:
         try:
             with _open_source(source) as file, _open_image(file) as image:
                 _check_pixel_count(image)
-                image.load()
+                size = _load_pixels(image, reduction)
                 rgb = _convert_to_rgb(image)
                 turn = _read_orientation(image)
         except Exception as reason:
             # Pillow's readers raise many types of errors for damaged files: SyntaxError, struct.error, KeyError, ...
             why = f"Formats: {', '.join(IMAGE_FORMATS)}." if isinstance(reason, UnidentifiedImageError) else ""
             raise UndecodableImage(name, _describe_error(reason), why) from None
-    upright = rgb if turn is None else rgb.transpose(turn)
+    whole = rgb if rgb.size == size else rgb.crop((0, 0, *size))
+    upright = whole if turn is None else whole.transpose(turn)
     upright.info.clear()
     return upright
 
@@ -194,6 +200,20 @@ def _open_source(source: Path | bytes) -> IO[bytes]:
 def _check_pixel_count(image: Image.Image) -> None:
     if not 0 < image.width * image.height <= MAX_PIXELS:
         raise _UnusableImageError(f"it has {image.width} x {image.height} pixels; the limit is {MAX_PIXELS:,}")
+
+
+def _load_pixels(image: Image.Image, reduction: int) -> tuple[int, int]:
+    """Load the pixels, and return the (width, height) of which all pixels are whole blocks of the original."""
+    size = divide_side(image.width, reduction), divide_side(image.height, reduction)
+    if reduction > 1:
+        if not isinstance(image, JpegImagePlugin.JpegImageFile):
+            raise _UnusableImageError("only a JPEG can be decoded at reduced scale")
+        whole = image.size
+        image.draft(image.mode, size)
+        if image.size != tuple(-(-side // reduction) for side in whole):
+            raise _UnusableImageError(f"a JPEG of {whole[0]} x {whole[1]} pixels cannot be divided by {reduction}")
+    image.load()
+    return size
 
 
 def _convert_to_rgb(image: Image.Image) -> Image.Image:

@@ -20,3 +20,5 @@ CALIBRATION_IMAGES = demo.CALIBRATION_IMAGES
 VALIDATION_IMAGES = demo.TEST_IMAGES
 # Three photos, which most models enlarge, and a large drawing, which they shrink.
 GOLDEN_IMAGES = demo.GOLDEN_IMAGES
+# A large, colorful drawing with a Display-P3 profile, which is added to all goldens.
+WIDE_GAMUT_IMAGE = demo.WIDE_GAMUT_IMAGE

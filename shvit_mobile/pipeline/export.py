@@ -29,7 +29,7 @@ from shvit_mobile.pipeline.config import (
     open_given,
 )
 from shvit_mobile.pipeline.defaults import DEFAULT_PRECISIONS
-from shvit_mobile.pipeline.goldens import GoldenSource, select_golden_images
+from shvit_mobile.pipeline.goldens import GoldenSource, load_wide_gamut_drawing, select_golden_images
 from shvit_mobile.pipeline.lower import (
     check_artifact_overwrite,
     check_target_options,
@@ -62,7 +62,7 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
         recipe: A recipe file, instead of `precisions` and a calibration.
         options: The options object of a target, by its name.
         require_delegated: The share of operators that ExecuTorch's backend must take, 0 to 1 (default: 1).
-        golden_images: A folder of images to make goldens of (default: three photos and a drawing).
+        golden_images: A folder of images to make goldens of, beside a drawing (default: three photos and two drawings).
         out: The folder to write into.
         overwrite: Replace what is there.
         report: A file for the drift report.
@@ -283,7 +283,10 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
         goldens = (
             None
             if config.golden_images is None
-            else select_golden_images(open_given(config.golden_images, parameter="golden_images"))
+            else (
+                *select_golden_images(open_given(config.golden_images, parameter="golden_images")),
+                load_wide_gamut_drawing(),
+            )
         )
         images = None if validation is None else config.open_validation_images(validation, trained.labels)
     return ExportPlan(config, trained, jobs, recipe, calibration, images, goldens, paths, card, skipped, deployed)

@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from shvit_mobile.bench.golden_check import compute_mean_difference
 from shvit_mobile.contracts.artifact import Artifact, get_goldens_path
 from shvit_mobile.contracts.fingerprints import compute_sha256
-from shvit_mobile.contracts.goldens import GOLDENS_NAME, GoldenImage, Goldens
+from shvit_mobile.contracts.goldens import GOLDENS_NAME, MAX_PIXELS_TOLERANCE, GoldenImage, Goldens
 from shvit_mobile.contracts.manifest import GoldensFolder
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import ImageSet, open_images
-from shvit_mobile.pipeline.defaults import GOLDEN_IMAGES
+from shvit_mobile.images.reduction import choose_reduction
+from shvit_mobile.pipeline.defaults import GOLDEN_IMAGES, WIDE_GAMUT_IMAGE
 from shvit_mobile.pipeline.verify import VerificationResult
 
 _GOLDEN_COUNT = 4
@@ -49,8 +51,17 @@ class GoldenSource:
 
 @cache
 def load_default_golden_images() -> tuple[GoldenSource, ...]:
-    """Return three of the demo's photos, which most models enlarge, and a large drawing, which they shrink."""
-    return select_golden_images(open_images(GOLDEN_IMAGES))
+    """Return three of the demo's photos, which most models enlarge, and two large drawings, which they shrink."""
+    return (*select_golden_images(open_images(GOLDEN_IMAGES)), load_wide_gamut_drawing())
+
+
+@cache
+def load_wide_gamut_drawing() -> GoldenSource:
+    """Return the drawing that is among all goldens: it has a Display-P3 profile, and can be decoded at reduced scale.
+
+    An app that converts its colors to sRGB is 9 of 255 off, one that decodes it at reduced scale without averaging 4.
+    """
+    return GoldenSource(WIDE_GAMUT_IMAGE.name, WIDE_GAMUT_IMAGE.read_bytes())
 
 
 def select_golden_images(images: ImageSet, *, count: int = _GOLDEN_COUNT, seed: int = 0) -> tuple[GoldenSource, ...]:
@@ -106,6 +117,24 @@ def preprocess_golden_images(sources: Sequence[GoldenSource], preprocessing: Pre
     return np.stack([preprocessing.preprocess_image(decode_image(source.jpeg)) for source in sources])
 
 
+def measure_reduced_scale(
+    sources: Sequence[GoldenSource], pixels: NDArray[np.uint8], preprocessing: Preprocessing
+) -> float:
+    """Measure the mean difference, in steps of 0 to 255, that decoding at reduced scale makes at most.
+
+    Args:
+        sources, pixels: The pictures, and their pixels from `preprocess_golden_images`.
+        preprocessing: The preprocessing of the model; 0 if it needs all pictures at full scale.
+    """
+    worst = 0.0
+    for source, expected in zip(sources, pixels, strict=True):
+        width, height = decode_image(source.jpeg).size
+        if (reduction := choose_reduction(height, width, preprocessing)) > 1:
+            reduced = preprocessing.preprocess_image(decode_image(source.jpeg, reduction=reduction))
+            worst = max(worst, compute_mean_difference(reduced, expected))
+    return worst
+
+
 def write_goldens(
     folder: Path,
     artifact: Artifact,
@@ -135,14 +164,18 @@ def write_goldens(
                 float_logits=tuple(map(float, result.float_logits[number])),
             )
         )
+    preprocessing = artifact.manifest.preprocessing
     goldens = Goldens(
         artifact_sha256=artifact.manifest.artifact.sha256,
         precision=artifact.manifest.precision,
-        preprocessing=artifact.manifest.preprocessing,
+        preprocessing=preprocessing,
         how=result.execution,
         engine=result.engine,
         tolerance=result.tolerance,
         pixels_tolerance=_PIXEL_TOLERANCE,
+        reduced_pixels_tolerance=round(
+            min(_PIXEL_TOLERANCE + measure_reduced_scale(sources, pixels, preprocessing), MAX_PIXELS_TOLERANCE), 3
+        ),
         images=tuple(images),
     )
     (folder / GOLDENS_NAME).write_text(goldens.to_json(), encoding="utf-8")

@@ -80,7 +80,7 @@ def lower(
         out: The folder, which is created if it does not exist.
         overrides: The overrides of the recipe.
         options: The options of the target (default: its defaults).
-        goldens: The pictures for the goldens (default: three photos and a drawing).
+        goldens: The pictures for the goldens (default: three photos and two drawings).
         overwrite: Replace existing files.
         has_gate: The caller compares the artifact on images and holds it against a limit, so that a recipe that ruins
             the model is no error here.

@@ -91,7 +91,7 @@ def test_a_wrong_artifact_fails_the_goldens_of_the_right_one(
     runner = open_runner(right)
     passed = check_goldens(right, runner)
     assert passed.passed
-    assert (passed.images, passed.same_class, passed.pixels_difference) == (4, 4, 0)
+    assert (passed.images, passed.same_class, passed.pixels_difference) == (5, 5, 0)
     assert passed.largest_difference < 0.01 * passed.tolerance
     assert not check_goldens(right, PerturbedRunner(runner, "swapped")).inference_passed
     for name, wrong in {"bare": build_deploy_form(normalised=False), "scaled": build_deploy_form(scale=scale)}.items():

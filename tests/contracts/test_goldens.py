@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from hashlib import sha256
@@ -58,7 +59,8 @@ def artifact(made: Artifact, tmp_path: Path) -> Artifact:
 
 def test_each_golden_is_a_picture_its_pixels_and_the_answers_to_them(made: Artifact, deployed: DeployForm) -> None:
     goldens, folder = read_goldens(made), get_goldens_path(made.path)
-    assert len(goldens.images) == 4
+    assert len(goldens.images) == 5
+    assert goldens.pixels_tolerance < goldens.reduced_pixels_tolerance < 2
     assert (goldens.precision, goldens.how) == ("fp32", "native")
     assert goldens.preprocessing == deployed.trained.preprocessing
     for image in goldens.images:
@@ -85,7 +87,7 @@ def test_the_manifest_names_the_folder_and_its_fingerprint(made: Artifact) -> No
 def test_the_usual_pictures_are_enlarged_and_shrunk() -> None:
     sizes = [decode_image(picture.jpeg).size for picture in load_default_golden_images()]
     assert sizes.count((32, 32)) == 3
-    assert (731, 487) in sizes
+    assert {(731, 487), (1360, 1024)} <= {*sizes}
 
 
 @pytest.mark.parametrize("spoil", ["changed", "added", "lost"])
@@ -97,7 +99,7 @@ def test_goldens_that_were_touched_are_refused(artifact: Artifact, spoil: str) -
             data[100] ^= 1
             pixels.write_bytes(data)
         case "added":
-            pixels.with_name("4.rgb").write_bytes(b"")
+            pixels.with_name("5.rgb").write_bytes(b"")
         case "lost":
             pixels.unlink()
     with pytest.raises(BadArtifact, match=r"does not contain the goldens its manifest describes"):
@@ -144,3 +146,13 @@ def test_the_tolerance_grows_with_the_logits_and_with_what_kernels_round() -> No
         > compute_tolerance("executorch", "int8", large)
     )
     assert compute_tolerance("executorch", "int8", large) > compute_tolerance("coreml", "fp16", large)
+
+
+def test_goldens_of_the_first_version_are_read_and_have_no_tolerance_for_reduced_scale(artifact: Artifact) -> None:
+    text = read_goldens(artifact).to_json()
+    value = json.loads(text)
+    del value["reduced_pixels_tolerance"]
+    older = json.dumps({**value, "schema_version": "1.0"})
+    assert Goldens.parse(older, "goldens.json").reduced_pixels_tolerance is None
+    with pytest.raises(BadArtifact, match="reduced_pixels_tolerance: Field required"):
+        Goldens.parse(json.dumps(value), "goldens.json")

@@ -35,7 +35,8 @@ DOCUMENTS: dict[str, tuple[type[Document], Path]] = {
 # the manifest covers.
 FREE_FIELDS = {
     "goldens": {"artifact_sha256", "engine", "how", "image", "image_sha256", "pixels", "pixels_sha256", "precision",
-                "preprocessing", "tolerance", "pixels_tolerance", "logits", "float_logits", "schema_version"},
+                "preprocessing", "tolerance", "pixels_tolerance", "reduced_pixels_tolerance", "logits",
+                "float_logits", "schema_version"},
     "device_report": {"app", "versions", "fixture", "device", "settings", "conditions", "name", "engine", "precision",
                       "artifact_sha256", "compute", "threads", "load_ms", "first_ms", "windows", "ratio", "created",
                       "peak_memory_bytes", "running_memory_bytes", "size_bytes", "macs", "placement", "roofs",

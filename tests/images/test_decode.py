@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from display_p3 import build_display_p3_profile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageChops, features
+from PIL import Image, ImageChops, ImageCms, features
 
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images import decode
@@ -444,3 +445,55 @@ def test_suffixes_tell_pictures_from_other_files():
     assert decode.explain_suffix(".dng")[1]
     assert not decode.explain_suffix(".txt")[0]
     assert decode.explain_suffix("")[1]
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_a_color_profile_changes_no_value(format: str) -> None:
+    """LittleCMS, which converts it, gives other values: the profile is one that converters understand."""
+    options = {"lossless": True} if format == "WEBP" else {}
+    profile = build_display_p3_profile()
+    plain = decode_image(encode_picture(draw_blocks(), format, **options))
+    tagged = encode_picture(draw_blocks(), format, icc_profile=profile, **options)
+    assert (to_levels(decode_image(tagged)) == to_levels(plain)).all()
+    with Image.open(io.BytesIO(tagged)) as opened:
+        assert opened.info["icc_profile"] == profile
+    assert np.abs(to_levels(convert_to_srgb(plain)) - to_levels(plain)).mean() > 5
+
+
+def test_orientation_is_applied_beside_a_profile() -> None:
+    stored, exif = draw_oriented(6)
+    tagged = encode_picture(stored, "PNG", exif=exif, icc_profile=build_display_p3_profile())
+    assert (to_levels(decode_image(tagged)) == to_levels(draw_blocks())).all()
+
+
+def convert_to_srgb(picture: Image.Image) -> Image.Image:
+    """Convert a picture in Display P3 as an app would that shows it."""
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(build_display_p3_profile()))
+    converted = ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"))
+    assert converted is not None
+    return converted
+
+
+@pytest.mark.parametrize("reduction", [2, 4, 8])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_at_reduced_scale_is_the_mean_of_its_blocks(reduction: int, mode: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    smooth = draw_texture(67, 90).resize((900, 670)).convert(mode)
+    data = encode_picture(smooth, "JPEG", quality=95, subsampling=0, exif=exif)
+    reduced, whole = decode_image(data, reduction=reduction), decode_image(data)
+    assert reduced.size == (670 // reduction, 900 // reduction)
+    # Turned clockwise, the last row is the first column: what is left over is at the left.
+    upright = whole.transpose(Image.Transpose.ROTATE_90).crop(
+        (0, 0, 900 // reduction * reduction, 670 // reduction * reduction)
+    )
+    means = upright.reduce(reduction).transpose(Image.Transpose.ROTATE_270)
+    assert np.abs(to_levels(reduced) - to_levels(means)).mean() < 0.6
+
+
+def test_only_a_jpeg_is_decoded_at_reduced_scale() -> None:
+    with pytest.raises(UndecodableImage) as error:
+        decode_image(encode_picture(draw_blocks(), "PNG"), reduction=2)
+    assert error.value.reason == "only a JPEG can be decoded at reduced scale"
+    with pytest.raises(UndecodableImage):
+        decode_image(encode_picture(draw_blocks(), "JPEG"), reduction=3)

@@ -7,12 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
+from shvit_mobile.bench.golden_check import compute_mean_difference
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images.decode import decode_image
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.goldens import load_golden_image, select_golden_images
+from shvit_mobile.images.reduction import choose_reduction
+from shvit_mobile.pipeline.export import ExportConfig, plan_export
+from shvit_mobile.pipeline.goldens import (
+    load_golden_image,
+    load_wide_gamut_drawing,
+    measure_reduced_scale,
+    preprocess_golden_images,
+    select_golden_images,
+)
 from tests.builders import write_picture_folder
 
 ORIENTATION, GPS = 0x0112, 0x8825
@@ -67,3 +77,40 @@ def test_an_error_names_a_damaged_picture(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
     with pytest.raises(BadImages, match=r"broken\.jpg"):
         load_golden_image(tmp_path / "broken.jpg")
+
+
+def test_an_app_that_converts_colors_fails_the_wide_gamut_golden() -> None:
+    drawing, preprocessing = load_wide_gamut_drawing(), Preprocessing()
+    with Image.open(io.BytesIO(drawing.jpeg)) as opened:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(opened.info["icc_profile"]))
+        assert ImageCms.getProfileDescription(profile).strip() == "Display P3"
+        converted = ImageCms.profileToProfile(opened, profile, ImageCms.createProfile("sRGB"))
+    assert converted is not None
+    (expected,) = preprocess_golden_images([drawing], preprocessing)
+    assert compute_mean_difference(preprocessing.preprocess_image(converted), expected) > 8
+
+
+@pytest.mark.parametrize(("side", "reduction"), [(224, 2), (112, 4), (56, 8)])
+def test_reduced_scale_is_within_its_measured_tolerance_and_sampling_is_not(side: int, reduction: int) -> None:
+    drawing, preprocessing = load_wide_gamut_drawing(), Preprocessing(size=(side, side))
+    pixels = preprocess_golden_images([drawing], preprocessing)
+    measured = measure_reduced_scale([drawing], pixels, preprocessing)
+    assert 0 < measured < 1.5
+    whole = decode_image(drawing.jpeg)
+    assert choose_reduction(whole.height, whole.width, preprocessing) == reduction
+    sampled = Image.fromarray(np.asarray(whole)[::reduction, ::reduction])
+    assert compute_mean_difference(preprocessing.preprocess_image(sampled), pixels[0]) > 1 + measured
+
+
+def test_goldens_of_a_model_that_needs_all_pixels_state_the_usual_tolerance() -> None:
+    drawing, preprocessing = load_wide_gamut_drawing(), Preprocessing(size=(384, 384))
+    assert measure_reduced_scale([drawing], preprocess_golden_images([drawing], preprocessing), preprocessing) == 0
+
+
+def test_a_persons_own_goldens_have_the_wide_gamut_drawing_too(tmp_path: Path) -> None:
+    config = ExportConfig(
+        targets=("onnx",), golden_images=write_picture_folder(tmp_path / "own", count=2), out=tmp_path / "out"
+    )
+    goldens = plan_export(config).goldens
+    assert goldens is not None
+    assert [golden.source for golden in goldens][2:] == [load_wide_gamut_drawing().source]

@@ -69,3 +69,13 @@ def test_a_removed_model_is_embedded_again_without_an_export(checkout: Path) -> 
     run_make(checkout, "app-goldens")
     (checkout / "android_demo/app/src/main/assets/models/embedded.json").unlink()
     assert run_make(checkout, "app-goldens") == ["embed"]
+
+
+def test_both_apps_tests_at_once_export_and_embed_once(checkout: Path) -> None:
+    python = checkout / ".venv/bin/python"
+    python.write_text("#!/bin/sh\n", encoding="utf-8")
+    python.chmod(0o755)
+    calls = run_make(checkout, "-j2", "test-ios", "test-android")
+    # For ExecuTorch, for Core ML, and for ONNX, with which Python compares the pixels of the Swift code.
+    assert sorted(calls) == ["embed", "embed", "export", "export", "export"]
+    assert run_make(checkout, "-j2", "test-ios", "test-android") == []

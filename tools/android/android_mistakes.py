@@ -200,10 +200,19 @@ MISTAKES = (
         "Orientation.fromDegrees(360 - clockwise)",
     ),
     Mistake(
-        "EXIF's orientation is ignored", f"{LIBRARY}/Pictures.kt", "toPicture(orientation(encoded))", "toPicture()"
+        "EXIF's orientation is ignored",
+        f"{LIBRARY}/Pictures.kt",
+        "toPicture(orientation, plan",
+        "toPicture(reduction = plan",
     ),
     Mistake(
-        "A photo is not halved", f"{LIBRARY}/Pictures.kt", "sampleSize(bounds.outWidth, bounds.outHeight, pixels)", "1"
+        "A large photo is decoded at its full scale",
+        f"{LIBRARY}/Pictures.kt",
+        "inSampleSize = plan.reduction",
+        "inSampleSize = 1",
+    ),
+    Mistake(
+        "Colors are converted to sRGB", f"{LIBRARY}/Pictures.kt", "pixels(plan.bytes(), plan)", "pixels(encoded, plan)"
     ),
     Mistake(
         "The padding of a bitmap's rows is ignored",
@@ -232,8 +241,8 @@ MISTAKES = (
     Mistake(
         "A bitmap is read after it is recycled",
         f"{LIBRARY}/Pictures.kt",
-        "        val pixels = bitmap.toPixels()\n        bitmap.recycle()\n",
-        "        bitmap.recycle()\n        val pixels = bitmap.toPixels()\n",
+        "            return bitmap.toPixels()",
+        "            bitmap.recycle()\n            return bitmap.toPixels()",
     ),
     Mistake(
         "The input tensor's buffer is not direct",

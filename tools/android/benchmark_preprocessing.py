@@ -1,7 +1,7 @@
 """Measures the Kotlin preprocessing beside that of an earlier commit: CPU time and garbage per camera frame.
 
 Both run in turns, each turn in a virtual machine of its own. Their values must be the same. The ratio is the median of
-the turns.
+the turns. Pillow runs on an upright RGB picture of that size.
 """
 
 from __future__ import annotations
@@ -13,20 +13,26 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from check_core import list_sources
 from compiling import check_status
 from install import install
+from PIL import Image
 from toolchain import Toolchain, join_paths
+
+from shvit_mobile.contracts.preprocessing import Preprocessing
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
 CORE = "android_demo/shvit-core/src/main"
 # The last commit whose preprocessing copies every frame.
 BEFORE = "59a4e0364d30"
+PILLOW_FRAMES = 60
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,10 @@ def main() -> int:
             for name, classes in (("before", before), ("now", now)):
                 for case, measurement in run(tools, classes, options.seconds).items():
                     measured[case][name].append(measurement)
-    print("| frame | before, ms | now, ms | ratio | lowest to highest | garbage before, kB | garbage now, kB |")
-    print("|---|---|---|---|---|---|---|")
+    columns = ("frame", "Pillow, ms", "before, ms", "now, ms", "ratio", "lowest to highest")
+    print(f"| {' | '.join(columns)} | garbage before, kB | garbage now, kB |")
+    print("|---|---|---|---|---|---|---|---|")
+    pillow = {size: measure_pillow(size) for size in {parse_size(case) for case in measured}}
     for case, of in measured.items():
         times = [statistics.median(one.milliseconds for one in of[name]) for name in ("before", "now")]
         garbage = [of[name][-1].garbage / 1000 for name in ("before", "now")]
@@ -70,6 +78,7 @@ def main() -> int:
             now.milliseconds / before.milliseconds for before, now in zip(of["before"], of["now"], strict=True)
         )
         cells = (
+            f"{pillow[parse_size(case)]:.2f}",
             *(f"{time:.2f}" for time in times),
             f"{statistics.median(ratios):.2f}",
             f"{ratios[0]:.2f} to {ratios[-1]:.2f}",
@@ -81,6 +90,25 @@ def main() -> int:
     for case in different:
         print(f"error: the values of {case} differ.", file=sys.stderr)
     return 1 if different else 0
+
+
+def parse_size(case: str) -> tuple[int, int]:
+    """Return the width and height in a case's name: "640 x 480 YUV, turned"."""
+    width, _, height, *_ = case.split()
+    return int(width), int(height)
+
+
+def measure_pillow(size: tuple[int, int]) -> float:
+    """Return the median CPU time of Python's preprocessing with Pillow, in milliseconds."""
+    width, height = size
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+    preprocessing = Preprocessing()
+    samples = []
+    for _ in range(PILLOW_FRAMES):
+        begun = time.thread_time()
+        preprocessing.preprocess_image(picture)
+        samples.append((time.thread_time() - begun) * 1000)
+    return statistics.median(samples)
 
 
 def extract_core(commit: str, into: Path) -> None:

@@ -77,7 +77,7 @@ TYPE_MISTAKES = (
     Mistake(
         "a missing argument",
         "Apple/Decoding.swift",
-        "CGImageSourceCreateImageAtIndex(source, 0, nil)",
+        "CGImageSourceCreateImageAtIndex(source, 0, options as CFDictionary)",
         "CGImageSourceCreateImageAtIndex(source, 0)",
     ),
     Mistake(
@@ -209,9 +209,21 @@ PLATFORM_MISTAKES = (
     ),
     Mistake(
         "a 32-bit product of width and height",
-        "Preprocessing/RGBImage.swift",
-        "width.multipliedReportingOverflow(by: height)",
-        "(Int(Int32(truncatingIfNeeded: width) &* Int32(truncatingIfNeeded: height)), false)",
+        "Preprocessing/DecodingPlan.swift",
+        "while divided(height, by: reduction) * divided(width, by: reduction) > mostPixels",
+        "while Int32(truncatingIfNeeded: divided(height, by: reduction) * divided(width, by: reduction)) > mostPixels",
+    ),
+    Mistake(
+        "a photo whose colors are converted",
+        "Apple/Decoding.swift",
+        "return (plain, device)",
+        "_ = plain; return (image, device)",
+    ),
+    Mistake(
+        "a photo at another reduced scale",
+        "Apple/Decoding.swift",
+        "[kCGImageSourceSubsampleFactor] = plan.reduction",
+        "[kCGImageSourceSubsampleFactor] = 2 * plan.reduction",
     ),
     Mistake(
         "a 32-bit product while a row is copied",
@@ -340,8 +352,8 @@ PLATFORM_MISTAKES = (
     Mistake(
         "RGBA and BGRA exchanged in a photo",
         "Apple/Decoding.swift",
-        "PixelLayout.gray : .rgba",
-        "PixelLayout.gray : .bgra",
+        "? .gray : .rgba\n",
+        "? .gray : .bgra\n",
     ),
     Mistake(
         "a permission alert that cancels the first run",

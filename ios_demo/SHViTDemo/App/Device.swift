@@ -15,6 +15,15 @@ enum Device {
     /// Decodes an encoded image into an upright RGB picture.
     static let decoder: GoldenChecker.Decoder = { try RGBImage(decoding: $0) }
 
+    /// The setting that large photos may be decoded at reduced scale.
+    static let reducedScale = "reducedScale"
+
+    /// Returns a decoder of photos for a model's preprocessing, at reduced scale if the setting allows it.
+    static func photoDecoder(for preprocessing: Preprocessing) -> GoldenChecker.Decoder {
+        let isAllowed = UserDefaults.standard.bool(forKey: reducedScale)
+        return { try RGBImage(decoding: $0, reducedFor: isAllowed ? preprocessing : nil) }
+    }
+
     /// Returns the source that loads a trial's model on the trial's processors.
     static func source(of trial: Trial) throws -> any ClassifierSource {
         try trial.model.source(with: [.coreML(compute: trial.compute), .executorch])

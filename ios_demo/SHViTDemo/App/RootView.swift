@@ -9,7 +9,7 @@ import UIKit
 struct RootView: View {
     @Environment(\.scenePhase) private var scenePhase
     @State private var catalog: Catalog
-    @State private var photo = PhotoModel(decoder: Device.decoder, sources: Device.source(of:))
+    @State private var photo = PhotoModel(decoder: Device.photoDecoder(for:), sources: Device.source(of:))
     @State private var benchmark: BenchmarkModel
 
     init() {

@@ -5,7 +5,7 @@ import SwiftUI
 /// Runs the golden check: compares this phone's preprocessing and logits with those of the exporting computer.
 struct GoldenScreen: View {
     @Environment(Catalog.self) private var catalog
-    @State private var model = GoldenModel(decoder: Device.decoder, sources: Device.source(of:))
+    @State private var model = GoldenModel(decoder: Device.photoDecoder(for:), sources: Device.source(of:))
 
     var body: some View {
         NavigationStack {
@@ -17,7 +17,10 @@ struct GoldenScreen: View {
                     } footer: {
                         Text("Compares this phone's pixels and logits with those stored when the model was exported.")
                     }
-                    Section { button(trial) }
+                    Section {
+                        ReducedScaleToggle()
+                        button(trial)
+                    }
                     outcome
                 }
                 .onChange(of: trial.id) { model.reset() }

@@ -39,6 +39,7 @@ struct PhotoScreen: View {
             ScrollView {
                 picture
                 answer
+                ReducedScaleToggle()
             }
             .padding(.horizontal)
         }
@@ -66,9 +67,22 @@ struct PhotoScreen: View {
         switch model.phase {
         case .empty: EmptyView()
         case .working: ProgressView("Classifying …")
-        case .classified(let answer): ClassificationView(answer: answer, latency: answer.inferenceMs)
+        case .classified(let answer):
+            ClassificationView(answer: answer, latency: answer.inferenceMs)
+            if model.reduction > 1 {
+                Text("Decoded at 1/\(model.reduction) of its size.")
+            }
         case .failed(let error): TroubleText(error)
         }
+    }
+}
+
+/// The setting for large photos and goldens.
+struct ReducedScaleToggle: View {
+    @AppStorage(Device.reducedScale) private var isAllowed = false
+
+    var body: some View {
+        Toggle("Decode large photos at reduced scale", isOn: $isAllowed)
     }
 }
 

@@ -2,6 +2,7 @@ import android.app.Activity
 import android.app.Screens
 import android.content.Intent
 import android.net.Uri
+import android.widget.CheckBox
 import android.widget.ImageView
 import android.widget.TextView
 import dev.shvit.demo.Library
@@ -11,6 +12,7 @@ import fakes.Misuse
 import fakes.Phone
 import kotlin.test.Test
 import kotlin.test.assertEquals
+import kotlin.test.assertFalse
 import kotlin.test.assertNotNull
 import org.pytorch.executorch.Module
 
@@ -49,6 +51,20 @@ class PhotoTest : OnPhone() {
         }
         screen = Screens.rotate(screen, ::PhotoActivity)
         waitFor("the new screen shows the classes") { "cat" in text(R.id.predictions) }
+        leave()
+    }
+
+    @Test
+    fun `a large photo is decoded at reduced scale if the setting allows it`() {
+        Module.model = java.util.function.Function { FloatArray(10) { if (it == 3) 9f else 0f } }
+        screen = Screens.open(PhotoActivity(), Intent())
+        choose(encode("jpg", 512, 512, upright))
+        waitFor("the screen shows the classes") { "cat" in text(R.id.predictions) }
+        assertFalse("1/4" in text(R.id.status))
+        (screen.findViewById(R.id.reduced_scale) as CheckBox).isChecked = true
+        choose(encode("jpg", 512, 512, upright))
+        waitFor("the screen tells the scale") { "1/4" in text(R.id.status) }
+        assertModelSees(RED, GREEN, BLUE, YELLOW)
         leave()
     }
 

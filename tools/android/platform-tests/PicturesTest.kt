@@ -3,15 +3,21 @@ import dev.shvit.BitmapDecoder
 import dev.shvit.ImageClassifier
 import dev.shvit.core.ShvitException
 import dev.shvit.core.images.Picture
+import dev.shvit.core.images.Pixels
+import dev.shvit.core.images.Preprocessing
+import dev.shvit.core.images.Preprocessor
 import dev.shvit.toPicture
 import dev.shvit.toPixels
+import java.io.File
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
+import kotlin.test.assertTrue
 
 /** Photos and bitmaps become upright, opaque pictures. */
 class PicturesTest : OnPhone() {
-    private fun decode(encoded: ByteArray, pixels: Long = 1L shl 24) = background { BitmapDecoder(pixels).decode(encoded) }
+    private fun decode(encoded: ByteArray, reducedFor: Preprocessing? = null) =
+        background { BitmapDecoder(reducedFor).decode(encoded) }
 
     private fun assertQuarters(picture: Picture, vararg colors: Int) = assertColors(colors.toList()) { x, y ->
         picture.pixels[(y * picture.height).toInt() * picture.width + (x * picture.width).toInt()]
@@ -58,10 +64,29 @@ class PicturesTest : OnPhone() {
     }
 
     @Test
-    fun `a picture that is too large is halved`() {
-        val picture = decode(encode("jpg", 96, 64, upright), pixels = 96 * 63)
-        assertEquals(48 to 32, picture.width to picture.height)
+    fun `a large JPEG is decoded at reduced scale if the app allows it`() {
+        val model = Preprocessing(height = 8, width = 8, cropRatio = 1.0)
+        val picture = decode(encode("jpg", 96, 64, upright), model)
+        assertEquals(listOf(24, 16, 4), listOf(picture.width, picture.height, picture.reduction))
         assertQuarters(picture, RED, GREEN, BLUE, YELLOW)
+        assertEquals(1, decode(encode("jpg", 96, 64, upright)).reduction)
+        assertEquals(1, decode(encode("png", 96, 64, { x, y -> opaque(x, y) }), model).reduction)
+    }
+
+    @Test
+    fun `no color profile is applied`() {
+        val goldens = File(System.getProperty("shvit.repository"), GOLDENS)
+        val pixels = goldens.resolve("2.pixels.rgb").readBytes()
+        val model = Preprocessing(height = 64, width = 64, cropRatio = 1.0)
+        val own = Preprocessor(model).pixels(decode(goldens.resolve("2.jpg").readBytes()))
+        assertTrue(own.differenceFrom(Pixels(64, 64, pixels)) < 1)
+    }
+
+    @Test
+    fun `bitmaps without colors of 8 bits are rejected`() {
+        for (config in listOf(Bitmap.Config.ALPHA_8, Bitmap.Config.RGBA_F16)) {
+            assertFailsWith<ShvitException.UnsupportedInput> { bitmap(::opaque, config).toPixels() }
+        }
     }
 
     @Test
@@ -90,5 +115,9 @@ class PicturesTest : OnPhone() {
     @Test
     fun `bytes that are no picture are an error`() {
         assertFailsWith<ShvitException> { decode("no picture".toByteArray()) }
+    }
+
+    private companion object {
+        const val GOLDENS = "schemas/fixtures/goldens/shvit_s1-64-executorch-fp32.goldens"
     }
 }

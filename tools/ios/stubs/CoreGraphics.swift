@@ -13,16 +13,25 @@ public class CGImage {
     public var bytesPerRow: Int { width * bitsPerPixel / 8 }
     public let colorSpace: CGColorSpace?
     public let alphaInfo: CGImageAlphaInfo
+    public let bitmapInfo: CGBitmapInfo
     /// Each pixel's red, green, blue and opacity as stored.
     fileprivate let pixels: [SIMD4<UInt8>]
     private var isGray: Bool { colorSpace?.numberOfComponents == 1 }
 
     @_spi(Checks) public init(
         width: Int, height: Int, pixels: [SIMD4<UInt8>], colorSpace: CGColorSpace?,
-        alphaInfo: CGImageAlphaInfo = .noneSkipLast
+        alphaInfo: CGImageAlphaInfo = .noneSkipLast, bitmapInfo: CGBitmapInfo = []
     ) {
         (self.width, self.height, self.pixels) = (width, height, pixels)
-        (self.colorSpace, self.alphaInfo) = (colorSpace, alphaInfo)
+        (self.colorSpace, self.alphaInfo, self.bitmapInfo) = (colorSpace, alphaInfo, bitmapInfo)
+    }
+    /// The first pixel of each block; a block at the right and lower edge may be smaller.
+    @_spi(Checks) public func subsampled(by factor: Int) -> CGImage {
+        let (rows, columns) = (stride(from: 0, to: height, by: factor), stride(from: 0, to: width, by: factor))
+        return CGImage(
+            width: (width + factor - 1) / factor, height: (height + factor - 1) / factor,
+            pixels: rows.flatMap { row in columns.map { self.pixels[row * self.width + $0] } }, colorSpace: colorSpace,
+            alphaInfo: alphaInfo, bitmapInfo: bitmapInfo)
     }
     public func copy() -> CGImage? { self }
     public func copy(colorSpace: CGColorSpace) -> CGImage? {
@@ -54,6 +63,13 @@ public enum CGImageAlphaInfo: UInt32, @unchecked Sendable {
     case alphaOnly = 7
 }
 
+// https://developer.apple.com/documentation/coregraphics/cgbitmapinfo
+public struct CGBitmapInfo: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public static let floatComponents = CGBitmapInfo(rawValue: 1 << 8)
+}
+
 // https://developer.apple.com/documentation/coregraphics/cgcolorspace
 public class CGColorSpace {
     public let model: CGColorSpaceModel
@@ -64,10 +80,21 @@ public class CGColorSpace {
         default: 3
         }
     }
-    fileprivate let name: String
+    /// Of an indexed space: the space of its colors, and these.
+    public let baseColorSpace: CGColorSpace?
+    public let colorTable: [UInt8]?
+    private let name: String
+    /// The name of the space of the colors.
+    fileprivate var colors: String { baseColorSpace?.name ?? name }
 
     @_spi(Checks) public init(name: String, model: CGColorSpaceModel) {
-        (self.name, self.model) = (name, model)
+        (self.name, self.model, baseColorSpace, colorTable) = (name, model, nil, nil)
+    }
+    public init?(indexedBaseSpace baseSpace: CGColorSpace, last: Int, colorTable: UnsafePointer<UInt8>) {
+        guard (0...255).contains(last) else { return nil }
+        let length = (last + 1) * baseSpace.numberOfComponents
+        (name, model, baseColorSpace) = ("indexed", .indexed, baseSpace)
+        self.colorTable = Array(UnsafeBufferPointer(start: colorTable, count: length))
     }
     public convenience init?(name: CFString) {
         self.init(name: name, model: .rgb)
@@ -140,7 +167,7 @@ public class CGContext {
             let to = min(Int(Double(column) / rect.width * Double(image.width)), image.width - 1)
             let pixel = image.pixels[from * image.width + to]
             // Not the real conversion: it only shows that there is one.
-            return source.name == self.space.name
+            return source.colors == self.space.colors
                 ? pixel : SIMD4(255 - pixel.x, 255 - pixel.y, 255 - pixel.z, pixel.w)
         }
     }

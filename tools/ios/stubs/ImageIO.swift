@@ -45,7 +45,11 @@ public func CGImageSourceCreateImageAtIndex(
 ) -> CGImage? {
     if index != 0 { complain("Picture \(index) of a file with one picture was decoded.") }
     if isrc.picture.image == nil { complain("A picture was decoded that is too large or damaged.") }
-    return index == 0 ? isrc.picture.image : nil
+    guard let factor = options?[kCGImageSourceSubsampleFactor] as? Int else {
+        return index == 0 ? isrc.picture.image : nil
+    }
+    if ![2, 4, 8].contains(factor) { complain("A picture was subsampled by \(factor).") }
+    return index == 0 ? isrc.picture.image?.subsampled(by: factor) : nil
 }
 public func CGImageSourceCreateThumbnailAtIndex(
     _ isrc: CGImageSource, _ index: Int, _ options: CFDictionary?
@@ -70,6 +74,7 @@ public let kCGImagePropertyOrientation: CFString = "Orientation"
 public let kCGImagePropertyPixelWidth: CFString = "PixelWidth"
 public let kCGImagePropertyPixelHeight: CFString = "PixelHeight"
 public let kCGImageSourceShouldCache: CFString = "ShouldCache"
+public let kCGImageSourceSubsampleFactor: CFString = "SubsampleFactor"
 public let kCGImageSourceCreateThumbnailFromImageAlways: CFString = "CreateThumbnailFromImageAlways"
 public let kCGImageSourceCreateThumbnailWithTransform: CFString = "CreateThumbnailWithTransform"
 public let kCGImageSourceThumbnailMaxPixelSize: CFString = "ThumbnailMaxPixelSize"

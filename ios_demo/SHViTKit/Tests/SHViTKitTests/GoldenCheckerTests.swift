@@ -21,8 +21,8 @@ struct GoldenCheckerTests {
         let record = outcome.record
         #expect(record.passed)
         #expect(record.pixelsDifference == 0)
-        #expect(record.images == 2)
-        #expect(record.sameClass == 2)
+        #expect(record.images == 3)
+        #expect(record.sameClass == 3)
         // The stored logits are rounded to Float.
         #expect(record.largestDifference < 1e-6)
         #expect(record.sqnrDb > 120)
@@ -37,7 +37,7 @@ struct GoldenCheckerTests {
         #expect(!outcome.inference.passed)
         #expect(!outcome.passed)
         #expect(abs(outcome.inference.largestDifference - 0.01) < 1e-5)
-        #expect(outcome.inference.sameClass == 2)
+        #expect(outcome.inference.sameClass == 3)
         #expect(outcome.sentences[0].contains("Preprocessing passed"))
         #expect(outcome.sentences[1].contains("Inference failed"))
         // 10 log10(power of the stored logits / 0.01^2).
@@ -69,6 +69,36 @@ struct GoldenCheckerTests {
         #expect(outcome.inference.passed)
         #expect(outcome.record.passed == false)
         #expect(outcome.sentences[0].contains("Preprocessing failed"))
+    }
+
+    @Test("A picture that was decoded at reduced scale has a tolerance of its own")
+    func reducedScale() async throws {
+        // Two more in each value: within the tolerance of reduced scale, 2.5, and past the usual one, 1.5.
+        let known = try set.knownPictures()
+        @Sendable func decoder(_ reduction: Int) -> GoldenChecker.Decoder {
+            { data in
+                let picture = try known(data)
+                let off = picture.bytes.map { $0 > 253 ? $0 - 2 : $0 + 2 }
+                return RGBImage(picture.height, picture.width, off, reduction: reduction)
+            }
+        }
+        let whole = try await GoldenChecker(set, decoder: decoder(1)).check(Oracle(set)).preprocessing
+        #expect(!whole.passed)
+        #expect(whole.tolerance == 1.5)
+        let reduced = try await GoldenChecker(set, decoder: decoder(2)).check(Oracle(set)).preprocessing
+        #expect(reduced.passed)
+        #expect(reduced.tolerance == 2.5)
+    }
+
+    @Test("Goldens of version 1.0 have no tolerance for reduced scale, and later ones need it")
+    func firstVersion() async throws {
+        let line = #""reduced_pixels_tolerance": 2.5,"#
+        let older = try await Self.rewritten {
+            $0.replacing(line, with: "").replacing(#""schema_version": "1.1""#, with: #""schema_version": "1.0""#)
+        }
+        #expect(older.set.goldens.reducedPixelsTolerance == nil)
+        try FileManager.default.removeItem(at: older.folder)
+        await #expect(throws: SHViTError.self) { try await Self.rewritten { $0.replacing(line, with: "") } }
     }
 
     @Test("Pixels of another size have the largest difference")

@@ -35,7 +35,7 @@ struct ModelStoreTests {
             #expect(model.labels == model.manifest.labels)
             #expect(try Data(contentsOf: model.artifact) == Self.program)
             try model.verify()
-            #expect(try model.goldens()?.goldens.images.count == 2)
+            #expect(try model.goldens()?.goldens.images.count == 3)
         }
     }
 

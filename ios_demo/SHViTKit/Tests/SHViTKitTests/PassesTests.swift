@@ -32,8 +32,9 @@ struct PassesTests {
                     let memory = try PictureMemory(
                         bytes, height: height, width: width, bytesPerRow: bytesPerRow, layout: layout,
                         orientation: orientation)
-                    let copy = RGBImage(bytes, height: height, width: width, bytesPerRow: bytesPerRow, layout: layout)
-                        .upright(from: orientation)
+                    let stored = PictureMemory(
+                        valid: memory.pixels, height: height, width: width, orientation: 1)
+                    let copy = RGBImage(stored).upright(from: orientation)
                     for preprocessing in Self.contracts {
                         let preprocessor = try Preprocessor(preprocessing)
                         #expect(preprocessor.pixels(of: memory) == preprocessor.pixels(of: copy))

@@ -34,15 +34,36 @@ struct PicturesTests {
     }
 
     @Test("Row padding and the fourth sample are skipped")
-    func read() {
+    func read() throws {
         // Two rows of one pixel, four bytes of padding each.
         let memory: [UInt8] = [1, 2, 3, 99, 7, 7, 7, 7, 4, 5, 6, 99, 7, 7, 7, 7]
-        func bytes(_ layout: PixelLayout) -> [UInt8] {
-            memory.withUnsafeBytes { RGBImage($0, height: 2, width: 1, bytesPerRow: 8, layout: layout).bytes }
+        func bytes(_ layout: PixelLayout) throws -> [UInt8] {
+            try memory.withUnsafeBytes {
+                RGBImage(try PictureMemory($0, height: 2, width: 1, bytesPerRow: 8, layout: layout)).bytes
+            }
         }
-        #expect(bytes(.rgba) == [1, 2, 3, 4, 5, 6])
-        #expect(bytes(.bgra) == [3, 2, 1, 6, 5, 4])
-        #expect(bytes(.gray) == [1, 1, 1, 4, 4, 4])
+        #expect(try bytes(.rgba) == [1, 2, 3, 4, 5, 6])
+        #expect(try bytes(.bgra) == [3, 2, 1, 6, 5, 4])
+        #expect(try bytes(.gray) == [1, 1, 1, 4, 4, 4])
+    }
+
+    @Test("A part of a picture in memory is copied upright", arguments: 1...8)
+    func copied(orientation: Int) throws {
+        let whole = try Self.numbered()
+        // A row and a column more, as a decoder gives at reduced scale, and padding.
+        var memory = [UInt8](repeating: 99, count: 3 * 20)
+        for (row, column) in (0..<2).flatMap({ row in (0..<3).map { (row, $0) } }) {
+            for channel in 0..<3 { memory[row * 20 + column * 4 + channel] = UInt8(row * 3 + column) }
+        }
+        let copy = try memory.withUnsafeBytes { bytes in
+            RGBImage(
+                try PictureMemory(
+                    bytes, height: 2, width: 3, bytesPerRow: 20, layout: .rgba, orientation: orientation),
+                reduction: 2)
+        }
+        #expect(copy.bytes == whole.upright(from: orientation).bytes)
+        #expect(copy.reduction == 2)
+        #expect(whole.reduction == 1)
     }
 
     @Test("A picture for Core ML is opaque, and padding is not written")

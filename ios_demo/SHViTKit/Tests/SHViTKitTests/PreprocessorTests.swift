@@ -134,14 +134,6 @@ struct PreprocessorTests {
         #expect(sentence { _ = try RGBImage(height: 0, width: 2, bytes: []) }.hasPrefix("unsupportedInput"))
     }
 
-    @Test("A picture of more than 100 million pixels is rejected, whatever its sides")
-    func tooLarge() throws {
-        try RGBImage.checkSize(width: 10_000, height: 10_000)
-        for (width, height) in [(10_001, 10_000), (65_536, 65_536), (.max, 2)] {
-            #expect(throws: SHViTError.self) { try RGBImage.checkSize(width: width, height: height) }
-        }
-    }
-
     /// UIKit names the side on which the picture's top lies in memory; a picture "right" is turned clockwise to stand.
     @Test("Each orientation of UIKit turns a picture as EXIF's of the same name")
     func orientations() throws {

@@ -20,13 +20,15 @@ public final class GoldenModel {
     /// The current state.
     public private(set) var phase = Phase.ready
     private var task: Task<Void, Never>?
-    private let decoder: GoldenChecker.Decoder
+    private let decoder: @Sendable (Preprocessing) -> GoldenChecker.Decoder
     private let sources: Benchmark.Sources
 
     /// - Parameters:
-    ///   - decoder: The phone's image decoder.
+    ///   - decoder: Returns the phone's image decoder for a model's preprocessing.
     ///   - sources: Returns the source of a trial's model.
-    public init(decoder: @escaping GoldenChecker.Decoder, sources: @escaping Benchmark.Sources) {
+    public init(
+        decoder: @escaping @Sendable (Preprocessing) -> GoldenChecker.Decoder, sources: @escaping Benchmark.Sources
+    ) {
         self.decoder = decoder
         self.sources = sources
     }
@@ -66,6 +68,6 @@ public final class GoldenModel {
         }
         let source = try sources(trial)
         _ = try await source.compile()
-        return try await GoldenChecker(goldens, decoder: decoder).check(source.load())
+        return try await GoldenChecker(goldens, decoder: decoder(goldens.goldens.preprocessing)).check(source.load())
     }
 }

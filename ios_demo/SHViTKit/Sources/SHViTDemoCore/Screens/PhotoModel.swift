@@ -20,17 +20,21 @@ public final class PhotoModel {
 
     /// The current state.
     public private(set) var phase = Phase.empty
+    /// What each side of the classified photo was divided by when it was decoded; 1 for a whole photo.
+    public private(set) var reduction = 1
     /// The photo's bytes; nil before one is selected.
     public private(set) var photo: Data?
-    private let decoder: GoldenChecker.Decoder
+    private let decoder: @Sendable (Preprocessing) -> GoldenChecker.Decoder
     private let sources: Benchmark.Sources
     /// The model that classified the last photo, loaded.
     private var loaded: (trial: Trial.ID, classifier: ImageClassifier)?
 
     /// - Parameters:
-    ///   - decoder: The phone's image decoder.
+    ///   - decoder: Returns the phone's image decoder for a model's preprocessing.
     ///   - sources: Returns the source of a trial's model.
-    public init(decoder: @escaping GoldenChecker.Decoder, sources: @escaping Benchmark.Sources) {
+    public init(
+        decoder: @escaping @Sendable (Preprocessing) -> GoldenChecker.Decoder, sources: @escaping Benchmark.Sources
+    ) {
         self.decoder = decoder
         self.sources = sources
     }
@@ -50,8 +54,10 @@ public final class PhotoModel {
             photo = data
             let classifier = try await classifier(of: trial)
             try Task.checkCancellation()
-            let answer = try await classification(of: data, with: classifier)
+            let decoder = decoder(trial.model.manifest.preprocessing)
+            let (answer, decodedAt) = try await classification(of: data, decoder: decoder, with: classifier)
             try Task.checkCancellation()
+            reduction = decodedAt
             phase = .classified(answer)
         } catch {
             // Show nothing for a photo or model that is no longer selected.
@@ -75,8 +81,9 @@ public final class PhotoModel {
 
     /// Decodes and classifies off the main thread, which draws.
     private nonisolated func classification(
-        of photo: Data, with classifier: ImageClassifier
-    ) async throws -> Classification {
-        try await classifier.classify(decoder(photo))
+        of photo: Data, decoder: @escaping GoldenChecker.Decoder, with classifier: ImageClassifier
+    ) async throws -> (Classification, reduction: Int) {
+        let picture = try decoder(photo)
+        return (try await classifier.classify(picture), picture.reduction)
     }
 }

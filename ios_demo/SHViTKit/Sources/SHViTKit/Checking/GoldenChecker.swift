@@ -39,14 +39,19 @@ public struct GoldenChecker: Sendable {
     }
 
     private func preprocessing(against expected: [RGBImage]) throws -> GoldenOutcome.Preprocessing {
-        var worst = 0.0
-        for (image, stored) in zip(set.goldens.images, expected) {
+        let goldens = set.goldens
+        let outcomes = try zip(goldens.images, expected).map { image, stored in
             try Task.checkCancellation()
-            let ours = try preparation(decoder(set.picture(of: image)))
+            let picture = try decoder(set.picture(of: image))
             // Pixels of another size count as the largest possible difference.
-            worst = max(worst, ours.meanDifference(from: stored) ?? 255)
+            let difference = try preparation(picture).meanDifference(from: stored) ?? 255
+            let tolerance = picture.reduction > 1 ? goldens.reducedPixelsTolerance : nil
+            return GoldenOutcome.Preprocessing(
+                difference: difference, tolerance: tolerance ?? goldens.pixelsTolerance)
         }
-        return .init(difference: worst, tolerance: set.goldens.pixelsTolerance)
+        // A failed picture is worse than one that passed, whatever their tolerances.
+        let worst = outcomes.max { ($0.passed ? 0 : 1, $0.difference) < ($1.passed ? 0 : 1, $1.difference) }
+        return worst ?? .init(difference: 0, tolerance: goldens.pixelsTolerance)
     }
 
     private func inference(
@@ -90,7 +95,7 @@ public struct GoldenOutcome: Equatable, Sendable {
     public struct Preprocessing: Equatable, Sendable {
         /// The mean absolute difference of the worst image, from 0 to 255.
         public let difference: Double
-        /// The largest difference that the goldens allow.
+        /// The largest difference that the goldens allow for this image; more if it was decoded at reduced scale.
         public let tolerance: Double
         /// Whether the difference is within the tolerance.
         public var passed: Bool { difference <= tolerance }

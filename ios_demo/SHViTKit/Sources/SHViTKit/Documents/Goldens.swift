@@ -25,6 +25,7 @@ public struct Goldens: DocumentContent, Checked {
 
     public static let kind = "goldens"
     public static let title = "a list of goldens"
+    public static let newestVersion = "1.1"
 
     public var schemaVersion: String
     public var kind: String
@@ -42,6 +43,8 @@ public struct Goldens: DocumentContent, Checked {
     public var tolerance: Double
     /// The mean absolute difference, from 0 to 255, that another JPEG decoder may cause.
     public var pixelsTolerance: Double
+    /// The same for a picture that is decoded at reduced scale; nil in version 1.0, whose pictures have the usual one.
+    public var reducedPixelsTolerance: Double?
     /// The goldens; at least one.
     public var images: [Image]
 
@@ -50,6 +53,13 @@ public struct Goldens: DocumentContent, Checked {
         try check(preprocessing, "preprocessing")
         try check(tolerance, "tolerance")
         try check(pixelsTolerance, "pixels_tolerance")
+        if let reducedPixelsTolerance {
+            guard reducedPixelsTolerance >= pixelsTolerance else {
+                throw Fault("reduced_pixels_tolerance", "is below pixels_tolerance")
+            }
+        } else if schemaVersion != "1.0" {
+            throw Fault("reduced_pixels_tolerance", "is missing")
+        }
         try check(count: images.count, "images", in: 1...)
         try check(images, "images")
     }

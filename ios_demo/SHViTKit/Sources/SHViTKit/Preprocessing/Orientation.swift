@@ -27,28 +27,47 @@ struct Turn {
 }
 
 extension RGBImage {
+    /// Copies a picture from memory, upright, without any memory beside the result and a row.
+    ///
+    /// - Parameter reduction: What each side was divided by when the picture was decoded.
+    init(_ picture: PictureMemory, reduction: Int = 1) {
+        let (height, width) = (picture.height, picture.width)
+        let turn = Turn(orientation: picture.orientation)
+        let step = (turn.isTurned ? height : 1) * 3
+        var line = [UInt8](repeating: 0, count: width * 4)
+        var result = [UInt8](repeating: 0, count: height * width * 3)
+        result.withUnsafeMutableBufferPointer { result in
+            line.withUnsafeMutableBufferPointer { line in
+                guard let start = line.baseAddress else { return }
+                for row in 0..<height {
+                    picture.copy(row: row, from: 0, count: width, to: start)
+                    let along = turn.rowsReversed ? height - 1 - row : row
+                    let first = turn.columnsReversed ? width - 1 : 0
+                    var place = along * (turn.isTurned ? 3 : width * 3) + first * step
+                    for sample in stride(from: 0, to: width * 4, by: 4) {
+                        for channel in 0..<3 {
+                            let from = picture.isReversed ? 2 - channel : channel
+                            result[place + channel] = line[sample + from]
+                        }
+                        place += turn.columnsReversed ? -step : step
+                    }
+                }
+            }
+        }
+        let size = turn.isTurned ? (width, height) : (height, width)
+        self.init(size.0, size.1, result, reduction: reduction)
+    }
+
     /// Returns the upright picture.
     ///
     /// - Parameter orientation: The EXIF orientation, 1 to 8. Any other value leaves the picture as it is.
     func upright(from orientation: Int) -> RGBImage {
         guard (2...8).contains(orientation) else { return self }
-        let turn = Turn(orientation: orientation)
-        let (newHeight, newWidth) = turn.isTurned ? (width, height) : (height, width)
-        var result = [UInt8](repeating: 0, count: bytes.count)
-        bytes.withUnsafeBufferPointer { bytes in
-            var place = 0
-            for newRow in 0..<newHeight {
-                for newColumn in 0..<newWidth {
-                    let (row, column) = turn.isTurned ? (newColumn, newRow) : (newRow, newColumn)
-                    let fromRow = turn.rowsReversed ? height - 1 - row : row
-                    let fromColumn = turn.columnsReversed ? width - 1 - column : column
-                    for channel in 0..<3 {
-                        result[place + channel] = bytes[(fromRow * width + fromColumn) * 3 + channel]
-                    }
-                    place += 3
-                }
-            }
+        return bytes.withUnsafeBytes { bytes in
+            let memory = PictureMemory(
+                valid: .packed(bytes, bytesPerRow: width * 3, .rgb), height: height, width: width,
+                orientation: orientation)
+            return RGBImage(memory, reduction: reduction)
         }
-        return RGBImage(newHeight, newWidth, result)
     }
 }

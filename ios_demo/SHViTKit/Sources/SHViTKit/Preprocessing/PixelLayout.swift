@@ -16,24 +16,6 @@ public struct PixelLayout: Equatable, Sendable {
 }
 
 extension RGBImage {
-    /// Reads a picture from memory with `bytesPerRow` bytes per row. A pixel's fourth sample is ignored.
-    init(_ memory: UnsafeRawBufferPointer, height: Int, width: Int, bytesPerRow: Int, layout: PixelLayout) {
-        var bytes = [UInt8](repeating: 0, count: height * width * 3)
-        bytes.withUnsafeMutableBufferPointer { bytes in
-            for channel in 0..<3 {
-                var place = channel
-                for row in 0..<height {
-                    var sample = row * bytesPerRow + layout.offsets[channel]
-                    for _ in 0..<width {
-                        bytes[place] = memory[sample]
-                        (place, sample) = (place + 3, sample + layout.stride)
-                    }
-                }
-            }
-        }
-        self.init(height, width, bytes)
-    }
-
     /// Writes the pixels into memory with that layout. A pixel's fourth sample becomes 255 (opaque).
     package func write(into memory: UnsafeMutableRawBufferPointer, bytesPerRow: Int, layout: PixelLayout) {
         bytes.withUnsafeBufferPointer { bytes in

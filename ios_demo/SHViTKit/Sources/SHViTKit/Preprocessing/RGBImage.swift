@@ -6,6 +6,8 @@ public struct RGBImage: Equatable, PictureSource {
     public let width: Int
     /// `height * width * 3` values from 0 to 255.
     public let bytes: [UInt8]
+    /// What each side was divided by when the picture was decoded: a power of two; 1 for a whole picture.
+    public let reduction: Int
 
     /// Wraps bytes.
     ///
@@ -24,22 +26,11 @@ public struct RGBImage: Equatable, PictureSource {
     }
 
     /// Wraps bytes whose number is known to match.
-    init(_ height: Int, _ width: Int, _ bytes: [UInt8]) {
+    init(_ height: Int, _ width: Int, _ bytes: [UInt8], reduction: Int = 1) {
         self.height = height
         self.width = width
         self.bytes = bytes
-    }
-
-    private static let mostPixels = 100_000_000
-
-    /// - Throws: `SHViTError` if a picture of that size has more than 100 million pixels.
-    static func checkSize(width: Int, height: Int) throws(SHViTError) {
-        let (pixels, isTooLarge) = width.multipliedReportingOverflow(by: height)
-        guard !isTooLarge, pixels <= mostPixels else {
-            throw SHViTError.unsupportedInput(
-                "The picture has \(width) x \(height) pixels.", why: "The maximum is 100 million.",
-                next: "Choose another picture.")
-        }
+        self.reduction = reduction
     }
 
     /// Calls `body` with the picture's bytes.

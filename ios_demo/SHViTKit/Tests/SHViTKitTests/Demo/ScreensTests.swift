@@ -148,7 +148,7 @@ struct ScreensTests {
     func goldens() async throws {
         try await withFolder { folder in
             let (model, decoder) = try Self.model(in: folder)
-            let goldens = GoldenModel(decoder: decoder, sources: Self.sources)
+            let goldens = GoldenModel(decoder: { _ in decoder }, sources: Self.sources)
             goldens.start(Trial(model, compute: .cpu))
             await goldens.waitUntilFinished()
             guard case .checked(let outcome) = goldens.phase else { return #expect(Bool(false)) }
@@ -162,9 +162,10 @@ struct ScreensTests {
     @Test("A damaged artifact is an error, and so are missing goldens")
     func goldensFail() async throws {
         try await withFolder { folder in
-            var (model, decoder) = try Self.model(in: folder)
+            let (first, decoder) = try Self.model(in: folder)
+            var model = first
             try Data("other".utf8).write(to: model.artifact)
-            let goldens = GoldenModel(decoder: decoder, sources: Self.sources)
+            let goldens = GoldenModel(decoder: { _ in decoder }, sources: Self.sources)
             goldens.start(Trial(model, compute: .cpu))
             await goldens.waitUntilFinished()
             guard case .failed(let error) = goldens.phase else { return #expect(Bool(false)) }
@@ -190,12 +191,24 @@ struct ScreensTests {
             let trial = Trial(model, compute: .cpu)
             let goldens = try #require(try model.goldens())
             let picture = try goldens.picture(of: goldens.goldens.images[0])
-            let photo = PhotoModel(decoder: decoder, sources: Self.sources)
+            let photo = PhotoModel(decoder: { _ in decoder }, sources: Self.sources)
             guard case .empty = photo.phase else { return #expect(Bool(false)) }
             await photo.classify(with: trial) { picture }
             guard case .classified(let answer) = photo.phase else { return #expect(Bool(false)) }
             #expect(answer.predictions.count == 5)
             #expect(photo.photo == picture)
+            #expect(photo.reduction == 1)
+
+            let reducing = PhotoModel(
+                decoder: { preprocessing in
+                    #expect(preprocessing == model.manifest.preprocessing)
+                    return { data in
+                        let whole = try decoder(data)
+                        return RGBImage(whole.height, whole.width, whole.bytes, reduction: 4)
+                    }
+                }, sources: Self.sources)
+            await reducing.classify(with: trial) { picture }
+            #expect(reducing.reduction == 4)
 
             await photo.classify(with: trial) { nil }
             guard case .failed(let nothing) = photo.phase else { return #expect(Bool(false)) }
@@ -214,7 +227,7 @@ struct ScreensTests {
             let goldens = try #require(try model.goldens())
             let picture = try goldens.picture(of: goldens.goldens.images[0])
             let loads = Locked(0)
-            let photo = PhotoModel(decoder: decoder) { trial in
+            let photo = PhotoModel(decoder: { _ in decoder }) { trial in
                 loads.withLock { $0 += 1 }
                 return GridClassifier(classes: trial.model.labels.count)
             }
@@ -231,7 +244,7 @@ struct ScreensTests {
     func photoGone() async throws {
         try await withFolder { folder in
             let (model, decoder) = try Self.model(in: folder)
-            let photo = PhotoModel(decoder: decoder, sources: Self.sources)
+            let photo = PhotoModel(decoder: { _ in decoder }, sources: Self.sources)
             let task = Task {
                 withUnsafeCurrentTask { $0?.cancel() }
                 await photo.classify(with: Trial(model, compute: .cpu)) { throw CancellationError() }

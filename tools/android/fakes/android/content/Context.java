@@ -128,6 +128,11 @@ public class Context {
         }
 
         @Override
+        public boolean getBoolean(String key, boolean otherwise) {
+            return stored.containsKey(key) ? Boolean.parseBoolean(stored.get(key)) : otherwise;
+        }
+
+        @Override
         public SharedPreferences.Editor edit() {
             return new Settings(stored);
         }
@@ -136,6 +141,11 @@ public class Context {
         public SharedPreferences.Editor putString(String key, String value) {
             edited.put(key, value);
             return this;
+        }
+
+        @Override
+        public SharedPreferences.Editor putBoolean(String key, boolean value) {
+            return putString(key, Boolean.toString(value));
         }
 
         @Override

@@ -6,7 +6,10 @@ import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import javax.imageio.ImageIO;
 
-/** Decodes with the JVM's decoders. Like Android's, it ignores the orientation. */
+/**
+ * Decodes with the JVM's decoders, which convert the colors of a picture with a profile to sRGB. Like Android's, it ignores
+ * the orientation, and at reduced scale it keeps blocks at the edges that are not whole.
+ */
 public class BitmapFactory {
     public static class Options {
         public boolean inJustDecodeBounds;
@@ -30,8 +33,8 @@ public class BitmapFactory {
         options.outHeight = image == null ? -1 : image.getHeight();
         if (image == null || options.inJustDecodeBounds) return null;
         int size = Math.max(Integer.highestOneBit(Math.max(options.inSampleSize, 1)), 1);
-        int width = Math.max(image.getWidth() / size, 1);
-        int height = Math.max(image.getHeight() / size, 1);
+        int width = (image.getWidth() + size - 1) / size;
+        int height = (image.getHeight() + size - 1) / size;
         int[] colors = new int[width * height];
         for (int place = 0; place < colors.length; place++) {
             colors[place] = image.getRGB(place % width * size, place / width * size);

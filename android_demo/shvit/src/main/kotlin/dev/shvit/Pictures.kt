@@ -7,13 +7,15 @@ import android.media.ExifInterface
 import android.media.Image
 import dev.shvit.core.ShvitException.UndecodablePicture
 import dev.shvit.core.ShvitException.UnsupportedInput
+import dev.shvit.core.images.DecodingPlan
 import dev.shvit.core.images.Frame
 import dev.shvit.core.images.Orientation
 import dev.shvit.core.images.Part
 import dev.shvit.core.images.Picture
 import dev.shvit.core.images.Plane
+import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.images.RgbaPixels
-import dev.shvit.core.images.sampleSize
+import dev.shvit.core.images.checkBitmap
 import dev.shvit.core.models.Decoder
 import java.io.ByteArrayInputStream
 import java.io.IOException
@@ -22,7 +24,7 @@ import java.nio.ByteBuffer
 /**
  * Converts an upright bitmap to an opaque picture on white.
  *
- * @throws UnsupportedInput If there is not enough memory for a copy that the processor can read.
+ * @throws UnsupportedInput If its values are no colors of 8 bits, or there is not enough memory for a copy.
  */
 fun Bitmap.toPicture(): Picture = toPixels().toPicture()
 
@@ -31,9 +33,10 @@ fun Bitmap.toPicture(): Picture = toPixels().toPicture()
  * as in Python and on iOS; `getPixels` would convert them to sRGB.
  *
  * @param into Memory for the bytes, if it is large enough (default: new memory).
- * @throws UnsupportedInput If there is not enough memory for a copy that the processor can read.
+ * @throws UnsupportedInput If its values are no colors of 8 bits, or there is not enough memory for a copy.
  */
 fun Bitmap.toPixels(into: ByteBuffer? = null): RgbaPixels {
+    checkBitmap(config?.name)
     // A bitmap in graphics memory does not give its pixels, and other ones have no four bytes per pixel.
     val readable = if (config == Bitmap.Config.ARGB_8888) this else copy(Bitmap.Config.ARGB_8888, false)
     if (readable == null) throw UnsupportedInput("The bitmap of $width x $height cannot be copied.", "It is too large.")
@@ -58,32 +61,47 @@ fun Image.toFrame(): Frame = Frame(width, height, planes.map { Plane(it.buffer, 
 fun Rect.toPart(): Part = Part(left, top, right, bottom)
 
 /**
- * Android's decoder of JPEG, PNG, WebP and HEIF.
+ * Android's decoder of JPEG, PNG, WebP and HEIF. Its pixels are the values that the file stores, as in Python and on iOS: no
+ * color profile, such as Display P3, is applied.
  *
- * @param pixels The maximum number of pixels; a larger picture is halved during decoding, since a phone's memory is
- *   limited.
+ * @param reducedFor The preprocessing of the model, if a JPEG may be decoded at reduced scale to save time. Then its sides
+ *   stay at least twice as long as the model needs them (default: it may not).
  */
-class BitmapDecoder(private val pixels: Long = 1L shl 24) : Decoder {
+class BitmapDecoder(private val reducedFor: Preprocessing? = null) : Decoder {
     /**
      * Decodes an image into an upright picture by its EXIF orientation.
      *
+     * A photo of more than 2^24 pixels is decoded at reduced scale, so that decoding takes less than 150 MB: see
+     * [Picture.reduction].
+     *
      * @throws UndecodablePicture If Android cannot decode it.
+     * @throws UnsupportedInput If it is a JPEG in CMYK, or does not fit into memory at an eighth of its scale.
      */
     override fun decode(encoded: ByteArray): Picture = trace("shvit decoding") {
         val bounds = BitmapFactory.Options().apply { inJustDecodeBounds = true }
         BitmapFactory.decodeByteArray(encoded, 0, encoded.size, bounds)
+        val orientation = orientation(encoded)
+        val plan = DecodingPlan.of(encoded, bounds.outWidth, bounds.outHeight, orientation, reducedFor)
+        pixels(plan.bytes(), plan).toPicture(orientation, plan.reduction)
+    }
+
+    /** Decodes and copies; only the copy is left. */
+    private fun pixels(bytes: ByteArray, plan: DecodingPlan): RgbaPixels {
         val options = BitmapFactory.Options().apply {
             inPreferredConfig = Bitmap.Config.ARGB_8888
             inPremultiplied = false
-            inSampleSize = sampleSize(bounds.outWidth, bounds.outHeight, pixels)
+            inSampleSize = plan.reduction
         }
-        val bitmap: Bitmap? = BitmapFactory.decodeByteArray(encoded, 0, encoded.size, options)
+        val bitmap: Bitmap? = BitmapFactory.decodeByteArray(bytes, 0, bytes.size, options)
         if (bitmap == null) {
-            throw UndecodablePicture("Android cannot decode these ${encoded.size} bytes.", "JPEG and PNG always work.")
+            throw UndecodablePicture("Android cannot decode these ${bytes.size} bytes.", "JPEG and PNG always work.")
         }
-        val pixels = bitmap.toPixels()
-        bitmap.recycle()
-        pixels.toPicture(orientation(encoded))
+        try {
+            plan.check(bitmap.width, bitmap.height)
+            return bitmap.toPixels().corner(plan.width, plan.height)
+        } finally {
+            bitmap.recycle()
+        }
     }
 
     /** Returns the orientation; upright without valid EXIF data. */

@@ -72,7 +72,8 @@ internal class Check(private val context: Context) : Work<Check.State>(State("",
         val model = stored.model
         val goldens = model.goldens()
             ?: return Answer(model.stem, context.getString(R.string.without_goldens, model.stem))
-        val check = library.classifier(model, threads = 1).use { library.check(goldens, it) }
+        val reducedScale = Models(context).reducedScale
+        val check = library.classifier(model, threads = 1).use { library.check(goldens, it, reducedScale) }
         return Answer(title(model.stem, check.passed), details(check))
     }
 

@@ -11,6 +11,7 @@ import dev.shvit.core.ShvitException.UndecodablePicture
 import dev.shvit.core.documents.GoldenCheck
 import dev.shvit.core.documents.Manifest
 import dev.shvit.core.images.Picture
+import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.measure.ReportContext
 import dev.shvit.core.models.GoldenFolder
 import dev.shvit.core.models.LoadedModel
@@ -25,7 +26,6 @@ import java.util.Locale
 internal class Library(private val context: Context) {
     val phone = AndroidPhone(context)
     private val cache = ImageClassifier.artifactCache(context)
-    private val decoder = BitmapDecoder()
 
     /** Loads a model to measure or check it. */
     fun classifier(model: StoredModel, threads: Int): ShvitClassifier = ShvitClassifier.load(model, cache, threads)
@@ -39,16 +39,23 @@ internal class Library(private val context: Context) {
         cache.file(model)
     }
 
-    /** Runs a loaded model's golden check. */
-    fun check(goldens: GoldenFolder, classifier: ShvitClassifier): GoldenCheck =
-        goldens.check(decoder, classifier::pixels, classifier)
+    /**
+     * Runs a loaded model's golden check.
+     *
+     * @param reducedScale Whether large goldens are decoded at reduced scale.
+     */
+    fun check(goldens: GoldenFolder, classifier: ShvitClassifier, reducedScale: Boolean = false): GoldenCheck {
+        val decoder = decoder(goldens.goldens.preprocessing, reducedScale)
+        return goldens.check(decoder, classifier::pixels, classifier)
+    }
 
     /**
      * Decodes a photo that another app provides.
      *
+     * @param preprocessing The preprocessing of the model that will classify it.
      * @throws ShvitException If it cannot be read, or is not an image.
      */
-    fun picture(photo: Uri): Picture {
+    fun picture(photo: Uri, preprocessing: Preprocessing): Picture {
         val encoded = try {
             context.contentResolver.openInputStream(photo)?.use { it.readBytes() }
         } catch (reason: IOException) {
@@ -56,7 +63,7 @@ internal class Library(private val context: Context) {
         } catch (reason: SecurityException) {
             throw gone(reason)
         }
-        return decoder.decode(encoded ?: throw gone(null))
+        return decoder(preprocessing, Models(context).reducedScale).decode(encoded ?: throw gone(null))
     }
 
     /** Returns what the report says besides the measurements of these models. */
@@ -69,6 +76,9 @@ internal class Library(private val context: Context) {
             device = phone.device,
         )
     }
+
+    private fun decoder(preprocessing: Preprocessing, reducedScale: Boolean) =
+        BitmapDecoder(preprocessing.takeIf { reducedScale })
 
     private fun gone(reason: Exception?) = UndecodablePicture(
         "The photo cannot be read: ${reason?.message ?: "it no longer exists"}.",

@@ -38,7 +38,13 @@ internal class Models(context: Context) {
 
     fun choose(model: StoredModel) = settings.edit().putString(CHOSEN, model.stem).apply()
 
+    /** Whether large photos may be decoded at reduced scale. */
+    var reducedScale: Boolean
+        get() = settings.getBoolean(REDUCED_SCALE, false)
+        set(allowed) = settings.edit().putBoolean(REDUCED_SCALE, allowed).apply()
+
     private companion object {
         const val CHOSEN = "chosen"
+        const val REDUCED_SCALE = "reduced_scale"
     }
 }

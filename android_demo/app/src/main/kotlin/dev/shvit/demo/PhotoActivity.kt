@@ -8,6 +8,7 @@ import android.net.Uri
 import android.os.Bundle
 import android.provider.MediaStore
 import android.view.View
+import android.widget.CheckBox
 import android.widget.ImageView
 import android.widget.TextView
 import dev.shvit.Classification
@@ -19,6 +20,10 @@ internal class PhotoActivity : WorkActivity() {
         super.onCreate(savedInstanceState)
         setContentView(R.layout.photo)
         view<View>(R.id.choose).setOnClickListener { choose() }
+        view<CheckBox>(R.id.reduced_scale).apply {
+            isChecked = Models(context).reducedScale
+            setOnCheckedChangeListener { _, allowed -> Models(context).reducedScale = allowed }
+        }
         (work as? PhotoNaming)?.watch(::show)
         if (savedInstanceState == null) choose()
     }
@@ -69,10 +74,11 @@ internal class PhotoNaming(private val context: Context, private val photo: Uri)
     override fun run(): State {
         val library = Library(context)
         val model = Models(context).chosen()
-        val picture = library.picture(photo)
+        val picture = library.picture(photo, model.manifest.preprocessing)
         val shown = toBitmap(picture)
         tell(State(context.getString(R.string.loading_model), shown))
-        return State(model.stem, shown, library.use(model) { it.classify(picture) })
+        val scale = if (picture.reduction == 1) "" else "\n" + context.getString(R.string.reduced, picture.reduction)
+        return State(model.stem + scale, shown, library.use(model) { it.classify(picture) })
     }
 
     override fun failed(reason: Throwable) = State(context.words(reason))

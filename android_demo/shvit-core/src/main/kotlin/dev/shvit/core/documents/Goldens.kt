@@ -58,10 +58,12 @@ data class GoldenImage(
  * @property how How the artifact was executed, with [engine].
  * @property tolerance The largest difference of a logit that kernels of other processors may cause.
  * @property pixelsTolerance The mean absolute difference, from 0 to 255, that another JPEG decoder may cause.
+ * @property reducedPixelsTolerance The same for a picture that is decoded at reduced scale; null in version 1.0, whose
+ *   pictures have the usual tolerance.
  * @property images The goldens; at least one.
  */
 data class Goldens(
-    val schemaVersion: String = SCHEMA_VERSION,
+    val schemaVersion: String = VERSION,
     val artifactSha256: String,
     val precision: Precision,
     val preprocessing: Preprocessing,
@@ -69,11 +71,14 @@ data class Goldens(
     val engine: String,
     val tolerance: Double,
     val pixelsTolerance: Double,
+    val reducedPixelsTolerance: Double?,
     val images: List<GoldenImage>,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
     /** Returns the text of the file. */
-    fun text(): String = jsonObject(
+    fun text(): String = jsonObject(*known().toTypedArray(), unknown = unknown).text()
+
+    private fun known(): List<Pair<String, Json>> = listOfNotNull(
         "schema_version" to json(schemaVersion),
         "kind" to json(KIND),
         "artifact_sha256" to json(artifactSha256),
@@ -83,14 +88,19 @@ data class Goldens(
         "engine" to json(engine),
         "tolerance" to json(tolerance),
         "pixels_tolerance" to json(pixelsTolerance),
+        reducedPixelsTolerance?.let { REDUCED to json(it) },
         "images" to json(images) { it.json() },
-        unknown = unknown,
-    ).text()
+    )
 
     companion object {
         /** The file's name in its folder. */
         const val FILE = "goldens.json"
         private const val KIND = "goldens"
+        private const val REDUCED = "reduced_pixels_tolerance"
+        private const val VERSION = "1.1"
+
+        /** The version without a tolerance for reduced scale. */
+        private const val FIRST_VERSION = "1.0"
 
         /**
          * Parses the text of a file.
@@ -99,7 +109,7 @@ data class Goldens(
          * @throws InvalidDocument If it is not a list of goldens.
          * @throws UnsupportedDocument If it has a newer major version.
          */
-        fun read(text: String, source: String): Goldens = readDocument(text, source, KIND, "a list of goldens", ::of)
+        fun read(text: String, source: String): Goldens = readDocument(text, source, KIND, "a list of goldens", ::of, VERSION)
 
         private fun of(fields: Fields): Goldens = Goldens(
             schemaVersion = fields.text("schema_version"),
@@ -110,8 +120,15 @@ data class Goldens(
             engine = fields.text("engine"),
             tolerance = fields.number("tolerance", POSITIVE),
             pixelsTolerance = fields.number("pixels_tolerance", POSITIVE),
+            reducedPixelsTolerance = fields.numberOrNull(REDUCED, POSITIVE),
             images = fields.someChildren("images", GoldenImage::of),
             unknown = fields.unknown(),
-        )
+        ).also {
+            if (it.reducedPixelsTolerance == null) {
+                if (it.schemaVersion != FIRST_VERSION) fields.fail(REDUCED, "it is missing")
+            } else if (it.reducedPixelsTolerance < it.pixelsTolerance) {
+                fields.fail(REDUCED, "it is below pixels_tolerance")
+            }
+        }
     }
 }

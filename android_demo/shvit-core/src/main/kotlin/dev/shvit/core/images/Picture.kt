@@ -6,9 +6,10 @@ import dev.shvit.core.ShvitException.UnsupportedInput
  * A decoded, upright, opaque picture.
  *
  * @property pixels 0xRRGGBB in the order rows, columns; the upper eight bits are ignored.
+ * @property reduction What each side was divided by when the picture was decoded: see [chooseReduction].
  * @throws UnsupportedInput If it has no pixels, or not [width] x [height] of them.
  */
-class Picture(width: Int, height: Int, val pixels: IntArray) : PixelSource(width, height) {
+class Picture(width: Int, height: Int, val pixels: IntArray, val reduction: Int = 1) : PixelSource(width, height) {
     init {
         if (pixels.size.toLong() != width.toLong() * height) {
             throw UnsupportedInput(

@@ -24,8 +24,12 @@ abstract class PixelSource internal constructor(val width: Int, val height: Int)
      */
     internal abstract fun read(row: Int, first: Int, count: Int, into: IntArray, at: Int, step: Int, plane: Int)
 
-    /** Returns a copy of all pixels, upright. */
-    fun toPicture(orientation: Orientation = Orientation.UPRIGHT): Picture {
+    /**
+     * Returns a copy of all pixels, upright.
+     *
+     * @param reduction What each side was divided by when the pixels were decoded.
+     */
+    fun toPicture(orientation: Orientation = Orientation.UPRIGHT, reduction: Int = 1): Picture {
         val target = if (orientation.sideways) height else width
         val line = IntArray(COLORS * width)
         val pixels = IntArray(Math.multiplyExact(width, height))
@@ -41,7 +45,7 @@ abstract class PixelSource internal constructor(val width: Int, val height: Int)
                 place += back
             }
         }
-        return Picture(target, if (orientation.sideways) width else height, pixels)
+        return Picture(target, if (orientation.sideways) width else height, pixels, reduction)
     }
 
     internal companion object {
@@ -65,10 +69,13 @@ class RgbaPixels(
     width: Int,
     height: Int,
     val bytes: ByteBuffer,
-    rowStride: Int = 4 * width,
+    private val rowStride: Int = 4 * width,
     private val premultiplied: Boolean = false,
 ) : PixelSource(width, height) {
     private val rows = Rows(Plane(bytes, rowStride, BYTES), width, height, BYTES)
+
+    /** Returns the upper left corner of these pixels, in the same memory. */
+    fun corner(width: Int, height: Int): RgbaPixels = RgbaPixels(width, height, bytes, rowStride, premultiplied)
 
     override fun read(row: Int, first: Int, count: Int, into: IntArray, at: Int, step: Int, plane: Int) {
         val line = rows.read(row, first, count)
@@ -98,6 +105,22 @@ class RgbaPixels(
 
     private companion object {
         const val BYTES = 4
+    }
+}
+
+/**
+ * Checks that a bitmap holds colors whose values can be taken as they are: 8 bits or fewer, not linear, at most white.
+ *
+ * @param config The name of its configuration, after Android's `Bitmap.Config`.
+ * @throws UnsupportedInput If it does not.
+ */
+fun checkBitmap(config: String?) {
+    if (config !in setOf("ARGB_8888", "RGB_565", "ARGB_4444", "HARDWARE")) {
+        throw UnsupportedInput(
+            "The bitmap's pixels are ${config ?: "of an unknown kind"}.",
+            "Values of 10 and 16 bits may be linear, or brighter than white; ALPHA_8 has no colors.",
+            "Draw it on a bitmap in ARGB_8888.",
+        )
     }
 }
 

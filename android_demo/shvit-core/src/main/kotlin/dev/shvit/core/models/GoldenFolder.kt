@@ -21,8 +21,9 @@ class GoldenFolder(val goldens: Goldens, private val files: Files, private val f
     /**
      * Runs the golden check, in two parts: preprocessing and inference.
      *
-     * Preprocessing: the app's pixels of each encoded picture are compared with the stored ones. Inference: the
-     * artifact runs on the stored pixels, and its logits are compared.
+     * Preprocessing: the app's pixels of each encoded picture are compared with the stored ones. A picture that was
+     * decoded at reduced scale has a tolerance of its own. Inference: the artifact runs on the stored pixels, and its
+     * logits are compared.
      *
      * @param preprocess The app's preprocessing of a decoded picture: [dev.shvit.core.images.Preprocessor.pixels].
      * @throws ArtifactChanged If a file is missing or damaged, or the model has another number of classes.
@@ -30,15 +31,17 @@ class GoldenFolder(val goldens: Goldens, private val files: Files, private val f
     fun check(decoder: Decoder, preprocess: (Picture) -> Pixels, classifier: Classifier): GoldenCheck {
         val answers = goldens.images.map { image ->
             val stored = pixels(image)
-            val own = preprocess(decoder.decode(bytes(image.image, image.imageSha256)))
-            Answer(own.differenceFrom(stored), image.logits, logits(classifier, stored, image))
+            val picture = decoder.decode(bytes(image.image, image.imageSha256))
+            val difference = preprocess(picture).differenceFrom(stored)
+            Answer(difference, tolerance(picture), image.logits, logits(classifier, stored, image))
         }
-        val pixels = answers.maxOf { it.pixels }
+        // A failed picture is worse than one that passed, whatever their tolerances.
+        val worst = answers.maxWith(compareBy({ it.pixels > it.tolerance }, { it.pixels }))
         val largest = answers.maxOf { it.largest }
         return GoldenCheck(
             images = answers.size,
-            preprocessingPassed = pixels <= goldens.pixelsTolerance,
-            pixelsDifference = pixels,
+            preprocessingPassed = worst.pixels <= worst.tolerance,
+            pixelsDifference = worst.pixels,
             inferencePassed = largest <= goldens.tolerance,
             largestDifference = largest,
             tolerance = goldens.tolerance,
@@ -46,6 +49,9 @@ class GoldenFolder(val goldens: Goldens, private val files: Files, private val f
             sameClass = answers.count { it.sameClass },
         )
     }
+
+    private fun tolerance(picture: Picture): Double =
+        goldens.reducedPixelsTolerance?.takeIf { picture.reduction > 1 } ?: goldens.pixelsTolerance
 
     private fun pixels(image: GoldenImage): Pixels {
         val preprocessing = goldens.preprocessing
@@ -83,7 +89,7 @@ class GoldenFolder(val goldens: Goldens, private val files: Files, private val f
 }
 
 /** A device's results for one golden. */
-private class Answer(val pixels: Double, val expected: List<Double>, val actual: List<Double>) {
+private class Answer(val pixels: Double, val tolerance: Double, val expected: List<Double>, val actual: List<Double>) {
     /** The largest difference of a logit; the largest finite number if one is NaN. */
     val largest: Double = expected.indices.maxOfOrNull { abs(expected[it] - actual[it]) }
         ?.let { if (it.isFinite()) it else Double.MAX_VALUE } ?: 0.0

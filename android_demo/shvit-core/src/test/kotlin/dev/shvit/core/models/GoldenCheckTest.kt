@@ -4,6 +4,7 @@ import dev.shvit.core.Shared
 import dev.shvit.core.ShvitException.ArtifactChanged
 import dev.shvit.core.documents.Goldens
 import dev.shvit.core.images.ChannelOrder
+import dev.shvit.core.images.Picture
 import dev.shvit.core.images.Preprocessor
 import dev.shvit.core.json.Json
 import kotlin.math.abs
@@ -53,14 +54,39 @@ class GoldenCheckTest {
     }
 
     @Test
+    fun `a decoder that converts colors fails only preprocessing`() {
+        val check = folder.check(convertingImageIo, preprocessor::pixels, LookUp.of(folder))
+        assertFalse(check.preprocessingPassed)
+        assertTrue(check.pixelsDifference > 8, "${check.pixelsDifference}")
+        assertTrue(check.inferencePassed)
+    }
+
+    @Test
+    fun `reduced scale has a tolerance of its own, which means pass and samples do not`() {
+        val means = folder.check(reducedImageIo(goldens.preprocessing, ::mean), preprocessor::pixels, LookUp.of(folder))
+        assertTrue(means.preprocessingPassed && means.pixelsDifference > 0.1, "${means.pixelsDifference}")
+        val samples = reducedImageIo(goldens.preprocessing) { pixels -> pixels[0] }
+        assertFalse(folder.check(samples, preprocessor::pixels, LookUp.of(folder)).preprocessingPassed)
+        val off = Decoder { encoded ->
+            val picture = imageIo.decode(encoded)
+            val pixels = IntArray(picture.pixels.size) { picture.pixels[it] xor 0x020202 }
+            Picture(picture.width, picture.height, pixels, reduction = 2)
+        }
+        val wide = folder.check(off, preprocessor::pixels, LookUp.of(folder))
+        assertTrue(wide.preprocessingPassed && wide.pixelsDifference > goldens.pixelsTolerance)
+        val older = GoldenFolder(goldens.copy(reducedPixelsTolerance = null), files, name)
+        assertFalse(older.check(off, preprocessor::pixels, LookUp.of(folder)).preprocessingPassed)
+    }
+
+    @Test
     fun `a different class is counted`() {
-        val (first, second) = goldens.images
-        val answers = mapOf(
-            first.pixelsSha256 to first.logits.map { -it.toFloat() }.toFloatArray(),
-            second.pixelsSha256 to second.logits.map(Double::toFloat).toFloatArray(),
-        )
+        val first = goldens.images.first()
+        val answers = goldens.images.associate { image ->
+            val sign = if (image == first) -1 else 1
+            image.pixelsSha256 to image.logits.map { sign * it.toFloat() }.toFloatArray()
+        }
         val check = folder.check(imageIo, preprocessor::pixels, LookUp(answers))
-        assertEquals(1, check.sameClass)
+        assertEquals(goldens.images.size - 1, check.sameClass)
         assertEquals(first.logits.maxOf { abs(2 * it) }, check.largestDifference, 1e-5)
     }
 
@@ -82,7 +108,7 @@ class GoldenCheckTest {
 
     @Test
     fun `a damaged picture is an error, not a failed check`() {
-        val (first, second) = goldens.images
+        val (first, second) = goldens.images.take(2)
         val exchanged = goldens.copy(images = listOf(first.copy(image = second.image)))
         val damaged = GoldenFolder(exchanged, files, name)
         val error = assertFailsWith<ArtifactChanged> { damaged.check(imageIo, preprocessor::pixels, LookUp.of(folder)) }

@@ -35,7 +35,7 @@ class ModelStoreTest {
         assertEquals(stem, stored.stem)
         assertEquals("$stem/$stem.pte", model.artifact)
         assertEquals(10, model.manifest.labels.size)
-        assertEquals(2, assertNotNull(model.goldens()).goldens.images.size)
+        assertEquals(3, assertNotNull(model.goldens()).goldens.images.size)
     }
 
     @Test

@@ -1,7 +1,9 @@
 package dev.shvit.core.models
 
+import dev.shvit.core.images.DecodingPlan
 import dev.shvit.core.images.Picture
 import dev.shvit.core.images.Pixels
+import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.measure.StageTimer
 import java.io.ByteArrayInputStream
 import java.io.File
@@ -24,10 +26,37 @@ class LookUp(private val answers: Map<String, FloatArray>) : Classifier {
     }
 }
 
-/** The JVM's own decoder, as a phone has its own. */
-val imageIo = Decoder { encoded ->
+/** The JVM's own decoder, as a phone has its own. It converts the colors of pictures with a profile to sRGB. */
+val convertingImageIo = Decoder { encoded ->
     val image = ImageIO.read(ByteArrayInputStream(encoded))
     Picture(image.width, image.height, image.getRGB(0, 0, image.width, image.height, null, 0, image.width))
+}
+
+/** The same, as the app uses a decoder. */
+val imageIo = Decoder { encoded -> convertingImageIo.decode(plan(encoded, null).bytes()) }
+
+/** The same at reduced scale, with a pixel for the pixels of each block. */
+fun reducedImageIo(preprocessing: Preprocessing, reduce: (List<Int>) -> Int) = Decoder { encoded ->
+    val plan = plan(encoded, preprocessing)
+    val whole = convertingImageIo.decode(plan.bytes())
+    val pixels = IntArray(plan.width * plan.height) { place ->
+        val block = List(plan.reduction * plan.reduction) { index ->
+            val row = place / plan.width * plan.reduction + index / plan.reduction
+            whole.pixels[row * whole.width + place % plan.width * plan.reduction + index % plan.reduction]
+        }
+        reduce(block)
+    }
+    Picture(plan.width, plan.height, pixels, plan.reduction)
+}
+
+/** Returns the mean color of pixels. */
+fun mean(pixels: List<Int>): Int = listOf(16, 8, 0).sumOf { shift ->
+    (pixels.sumOf { it ushr shift and 0xFF } + pixels.size / 2) / pixels.size shl shift
+}
+
+private fun plan(encoded: ByteArray, reducedFor: Preprocessing?): DecodingPlan {
+    val size = convertingImageIo.decode(encoded)
+    return DecodingPlan.of(encoded, size.width, size.height, reducedFor = reducedFor)
 }
 
 /** Creates a folder like `shvit-mobile embed`: the fixture's goldens and manifest, and optionally an artifact. */

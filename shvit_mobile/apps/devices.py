@@ -113,7 +113,7 @@ class RunComparison(Contract):
         earlier_ms, later_ms: The median round of each.
         slowdown: The slowdown of the later one, with its interval.
         same_artifact: Whether both measured the same bytes.
-        same_timing: Whether a sample of both covers the same; without it, the ratio means nothing.
+        earlier_timed, later_timed: What a sample of each covers; unless it is the same, the ratio means nothing.
         differences: Other differences, as text.
     """
 
@@ -130,8 +130,13 @@ class RunComparison(Contract):
     later_ms: float
     slowdown: Slowdown
     same_artifact: bool
-    same_timing: bool
+    earlier_timed: InferenceTiming
+    later_timed: InferenceTiming
     differences: tuple[str, ...]
+
+    @property
+    def same_timing(self) -> bool:
+        return self.earlier_timed == self.later_timed
 
 
 class DriftPair(Contract):
@@ -332,7 +337,8 @@ def _compare_runs(before: _RunResult, after: _RunResult, known: Mapping[str, Man
         later_ms=estimate_median(after.result.samples_ms).value,
         slowdown=estimate_slowdown(before.result.samples_ms, after.result.samples_ms),
         same_artifact=before.result.artifact_sha256 == after.result.artifact_sha256,
-        same_timing=earlier.timed == later.timed,
+        earlier_timed=earlier.timed,
+        later_timed=later.timed,
         differences=tuple(_describe_differences(before, after)),
     )
 
@@ -349,7 +355,6 @@ def _describe_differences(before: _RunResult, after: _RunResult) -> Iterator[str
         "worst thermal state": (_find_worst_thermal(was), _find_worst_thermal(is_now)),
         "sustained performance mode": (was.sustained_performance, is_now.sustained_performance),
         "turn": (_describe_turn(earlier.settings), _describe_turn(later.settings)),
-        "timed": (TIMING_PHRASES[earlier.timed], TIMING_PHRASES[later.timed]),
     }
     for name, (first, second) in facts.items():
         if first != second:

@@ -4,7 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 
 from shvit_mobile.apps.collect import DeviceRun
-from shvit_mobile.apps.devices import DeviceComparison, RunComparison, format_compute_unit, get_device_name
+from shvit_mobile.apps.devices import (
+    TIMING_PHRASES,
+    DeviceComparison,
+    RunComparison,
+    format_compute_unit,
+    get_device_name,
+)
 from shvit_mobile.apps.regression import MIN_ROUNDS, evaluate_slowdown
 from shvit_mobile.contracts.drift_report import GateVerdict
 from shvit_mobile.errors import InvalidValue, MissingParameter
@@ -97,8 +103,8 @@ def describe_other_timings(comparisons: Iterable[RunComparison]) -> list[str]:
     found: dict[str, int] = {}
     for one in comparisons:
         if not one.same_timing:
-            difference = next(text for text in one.differences if text.startswith("timed "))
-            sentence = f"{one.device} cannot be compared with {one.earlier}: {difference}"
+            before, now = TIMING_PHRASES[one.earlier_timed], TIMING_PHRASES[one.later_timed]
+            sentence = f"{one.device} cannot be compared with {one.earlier}: timed {before} before, {now} now"
             found[sentence] = found.get(sentence, 0) + 1
     return [f"{sentence} ({count} row{'s' if count > 1 else ''})." for sentence, count in found.items()]
 

@@ -128,7 +128,7 @@ def _print_plan(plan: ExportPlan, as_json: bool) -> None:
         "checkpoint": trained.source,
         "layout": trained.dialect,
         "variant": trained.variant,
-        "classes": trained.model.config.classes,
+        "classes": trained.classes,
         "image size": format_size(trained.preprocessing.size),
         "calibration": calibrated,
         "goldens": plan.goldens and ", ".join(golden.source for golden in plan.goldens),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ def inspect(
     path: opt.PathArgument,
     weights: opt.Weights = None,
     sha256: opt.Sha256 = None,
+    model: opt.Model = None,
     compute_plan: opt.ComputePlan = False,
     goldens: opt.Goldens = False,
     as_json: opt.Json = False,
@@ -49,7 +50,7 @@ def inspect(
     elif goldens:
         _print_golden_check(open_artifact(file), as_json)
     elif file.suffix not in TARGET_SUFFIXES.values():
-        _print_checkpoint(path, weights, sha256, as_json)
+        _print_checkpoint(path, weights, sha256, model, as_json)
     elif file.exists() and not get_manifest_path(file).exists():
         _print_bare_artifact(file, as_json)
     else:
@@ -160,24 +161,28 @@ def _print_bare_artifact(path: Path, as_json: bool) -> None:
         print_table(tables[0], "", tables[1], "", tables[2])
 
 
-def _print_checkpoint(source: str, weights: str | None, sha256: str | None, as_json: bool) -> None:
+def _print_checkpoint(source: str, weights: str | None, sha256: str | None, variant: str | None, as_json: bool) -> None:
     """Print a checkpoint, in any layout."""
     from shvit_mobile.families.checkpoints import load_checkpoint
 
-    trained = load_checkpoint(source, weights=weights, sha256=sha256)
+    trained = load_checkpoint(source, variant=variant, weights=weights, sha256=sha256)
     for sentence in trained.notes:
         print_note(f"note: {sentence}")
-    tensors = trained.model.state_dict()
+    tensors, config = trained.model.state_dict(), getattr(trained.model, "config", None)
     known = {
+        "family": trained.family.name,
         "variant": trained.variant,
         "layout": trained.dialect,
-        "classes": trained.model.config.classes,
+        "classes": trained.classes,
         "tensors": len(tensors),
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
         "sha256": trained.sha256,
     }
     if as_json:
-        more = {"config": vars(trained.model.config), "preprocessing": vars(trained.preprocessing)}
+        more = {
+            "config": vars(config) if is_dataclass(config) else None,
+            "preprocessing": vars(trained.preprocessing),
+        }
         found = {
             "weights": trained.weights,
             "weights_found": trained.weights_found,

@@ -48,8 +48,8 @@ Checkpoint = Annotated[
     str | None,
     option(
         MODEL_PANEL,
-        "A .pth or .safetensors file, a folder with a model, an https address, a hub id (timm/shvit_s1.in1k), or a "
-        "variant of the authors' release (shvit_s1) (default: the embedded demo model).",
+        "A .pth or .safetensors file, a folder with a model, an https address, a hub id (timm/shvit_s1.in1k or another "
+        "model of timm), or a variant of the authors' release (shvit_s1) (default: the embedded demo model).",
         metavar="PATH_OR_ID",
     ),
 ]
@@ -70,7 +70,14 @@ Sha256 = Annotated[
     ),
 ]
 Model = Annotated[
-    str | None, option(MODEL_PANEL, "The variant that the checkpoint must be.", "--model", metavar="VARIANT")
+    str | None,
+    option(
+        MODEL_PANEL,
+        "The variant that the checkpoint must be, or the model of timm that it is: timm:repvit_m0_9 (default: as found "
+        "in the checkpoint).",
+        "--model",
+        metavar="VARIANT",
+    ),
 ]
 Labels = Annotated[
     Path | None,

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from shvit_mobile.contracts.artifact import Artifact
+    from shvit_mobile.contracts.preprocessing import Preprocessing
     from shvit_mobile.contracts.recipe import Recipe
     from shvit_mobile.deploy.fold import to_deploy_form
     from shvit_mobile.drift.compare import compare
+    from shvit_mobile.families.any_module import wrap_module
     from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
     from shvit_mobile.images.image_set import open_images
     from shvit_mobile.pipeline.calibrate import CalibrateConfig, CalibrateResult, calibrate
@@ -40,6 +42,7 @@ __all__ = [
     "ExportConfig",
     "ExportResult",
     "ParameterOverrides",
+    "Preprocessing",
     "Recipe",
     "ValidateConfig",
     "ValidateResult",
@@ -56,14 +59,17 @@ __all__ = [
     "save_recipe",
     "to_deploy_form",
     "validate",
+    "wrap_module",
 ]
 
 # Imported on first use: `import shvit_mobile` and `shvit-mobile --help` load neither torch nor coremltools.
 _LAZY_EXPORTS = {
     "contracts.artifact": ("Artifact",),
+    "contracts.preprocessing": ("Preprocessing",),
     "contracts.recipe": ("Recipe",),
     "deploy.fold": ("to_deploy_form",),
     "drift.compare": ("compare",),
+    "families.any_module": ("wrap_module",),
     "families.checkpoints": ("load_checkpoint", "save_checkpoint"),
     "images.image_set": ("open_images",),
     "pipeline.calibrate": ("CalibrateConfig", "CalibrateResult", "calibrate"),

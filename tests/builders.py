@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.families.shvit import VARIANTS, FeedForward, SHViT, SHViTConfig
+from shvit_mobile.families.shvit_family import SHVIT
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import open_images
@@ -48,6 +49,7 @@ def build_trained_model(model: SHViT, *, size: tuple[int, int] = (64, 64), varia
     """`model` as `load_checkpoint` would return it."""
     return TrainedModel(
         model=model,
+        family=SHVIT,
         variant=variant,
         dialect="shvit-mobile",
         labels=tuple(f"class {index}" for index in range(model.config.classes)),

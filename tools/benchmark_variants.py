@@ -29,6 +29,7 @@ from shvit_mobile.demo import CALIBRATION_IMAGES
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, SHViT, create_shvit
+from shvit_mobile.families.shvit_family import SHVIT
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline.lower import lower, plan_artifact_path
@@ -85,6 +86,7 @@ def create_random_checkpoint(variant: str, place: Path) -> TrainedModel:
         save_checkpoint(
             TrainedModel(
                 model=model,
+                family=SHVIT,
                 variant=variant,
                 dialect="shvit-mobile",
                 labels=tuple(f"class {index}" for index in range(model.config.classes)),

@@ -26,7 +26,6 @@ from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.finetune import FinetuneSettings, finetune_recipe
-from shvit_mobile.quantize.layers import FIRST_LAYERS
 from shvit_mobile.quantize.observation import round_range
 from shvit_mobile.quantize.overrides import CalibratedRecipe, save_recipe
 
@@ -45,7 +44,7 @@ def main(
     deployed = to_deploy_form(trained)
     tests = open_images(TEST_IMAGES, labels=trained.labels)
     measured, _ = calibrate_recipe(deployed, open_images(CALIBRATION_IMAGES), count=1)
-    poor = narrow_ranges(measured, share)
+    poor = narrow_ranges(measured, share, deployed.first_layers)
     training_images = open_images(images, labels=trained.labels)
     settings = FinetuneSettings(count=count, epochs=epochs, learning_rate=learning_rate)
     tuned = finetune_recipe(deployed, poor, training_images, settings, progress=print_progress)
@@ -59,12 +58,12 @@ def main(
             print(f"| {name} | {how} | {format_row(row)} |", flush=True)
 
 
-def narrow_ranges(recipe: Recipe, share: float) -> Recipe:
+def narrow_ranges(recipe: Recipe, share: float, first_layers: tuple[str, ...]) -> Recipe:
     """Return the recipe with a share of each range; the range of pixels stays."""
 
     def shorter(name: str, seen: ActivationRange) -> ActivationRange:
         low, high = (share * end for end in seen.input)
-        given = seen.input if name in FIRST_LAYERS else round_range((low, high))
+        given = seen.input if name in first_layers else round_range((low, high))
         return ActivationRange(input=given, output=round_range((share * seen.output[0], share * seen.output[1])))
 
     return recipe.model_copy(update={"ranges": {name: shorter(name, seen) for name, seen in recipe.ranges.items()}})

@@ -33,6 +33,7 @@ from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.drift.ladder import build_simulation
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.families.shvit import SHViT, SHViTConfig
+from shvit_mobile.families.shvit_family import SHVIT
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.images.ramp import draw_ramp
@@ -99,7 +100,7 @@ def format_widths(
         return ""
     seen: dict[str, ActivationRange] = {}
     module = apply_overrides(deployed, recipe, overrides).module
-    with observe_ranges(module, seen):
+    with observe_ranges(module, deployed.wiring, seen):
         module(deployed.prepare(pixels))
     pairs = [
         (getattr(recipe.ranges[name], end), getattr(seen[name], end)) for name in seen for end in ("input", "output")
@@ -143,6 +144,7 @@ def draw_model(seed: int, classes: int) -> TrainedModel:
             module.running_var.copy_(0.5 + torch.rand(count, generator=generator))
     return TrainedModel(
         model=model,
+        family=SHVIT,
         variant="random",
         dialect="shvit-mobile",
         labels=tuple(f"class {index}" for index in range(classes)),

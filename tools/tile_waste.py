@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from shvit_mobile.families.shvit import NATIVE_SIZES, VARIANTS, create_shvit
-from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.layers import find_dense_layers
 
 ROWS, COLUMNS, DEPTH = 7, 16, 8
 
@@ -39,7 +39,7 @@ def measure_waste(variant: str) -> tuple[float, float]:
         channels += positions * padded
         tiles += round_up(positions, ROWS) * padded
 
-    for _, conv in find_dense_convolutions(model):
+    for _, conv in find_dense_layers(model):
         conv.register_forward_hook(count)  # type: ignore[arg-type]
     model(torch.zeros(1, 3, NATIVE_SIZES[variant], NATIVE_SIZES[variant]))
     return channels / needed, tiles / needed

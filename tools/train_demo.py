@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from shvit_mobile.contracts.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.families.shvit import ConvNorm, SHViT, create_shvit
+from shvit_mobile.families.shvit_family import SHVIT
 from shvit_mobile.families.trained_model import TrainedModel
 
 RESULT = "{variant}-cifar10.safetensors"
@@ -201,6 +202,7 @@ def to_trained_model(model: SHViT, variant: str, classes: list[str], size: int) 
     """Return the averaged model with its metadata: used at the size of the last phase, on whole images."""
     return TrainedModel(
         model=model,
+        family=SHVIT,
         variant=variant,
         dialect="shvit-mobile",
         labels=tuple(classes),

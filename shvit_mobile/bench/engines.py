@@ -153,7 +153,7 @@ def _load_torch(subject: BenchmarkSubject, threads: int) -> Inference:
 
     torch.set_num_threads(threads)
     kind, _, name = subject.source.partition(":")
-    module: Any = create_timm_module(name) if kind == "timm" else fold_batchnorm(load_checkpoint(subject.source).model)
+    module: Any = create_timm_module(name) if kind == "timm" else fold_batchnorm(load_checkpoint(subject.source))
     module = module.float().eval().requires_grad_(False).to(memory_format=torch.channels_last)
     image = torch.from_numpy(_create_input(subject)).contiguous(memory_format=torch.channels_last)
     compiled = subject.engine == "torch-compile"

@@ -1,32 +1,30 @@
-"""Folding: a trained SHViT becomes its deploy form, with every BatchNorm folded away.
+"""Folding of a trained model to its deploy form: no BatchNorm where it can be folded, and the normalization inside.
 
-Four exact steps, each verified in float64: BatchNorm is folded into the convolution or linear layer beside it, the
-identity around a residual depthwise convolution into its kernel, the affine part of an attention's norm and its scale
-into the projection after them, and two heads into their mean. A fifth, optional, moves the normalization of pixels into
-the graph.
+Every fold is compared in float64 with what it replaces, and the deploy form with the model.
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from copy import deepcopy
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.deploy.exported_graph import ExportedGraph, fold_batchnorms, has_batchnorm
 from shvit_mobile.deploy.form import DeployForm, MeanSubtraction
+from shvit_mobile.deploy.layers import get_layer
 from shvit_mobile.deploy.verification import (
     compute_relative_error,
+    convert_dtype,
     copy_to_float64,
     generate_layer_inputs,
     generate_pixels,
     verify_error,
 )
-from shvit_mobile.errors import NotSupported, VerificationFailed
-from shvit_mobile.families.shvit import ConvNorm, NormLinear, Residual, SHViT, SingleHeadAttention
+from shvit_mobile.errors import NotSupported, get_first_line
+from shvit_mobile.families.family import Family, ModuleRewrite
 from shvit_mobile.families.trained_model import TrainedModel
-
-FoldedLayer = TypeVar("FoldedLayer", bound=nn.Module)
 
 
 @torch.no_grad()
@@ -39,187 +37,123 @@ def to_deploy_form(trained: TrainedModel, *, normalise: bool = True) -> DeployFo
 
     Raises:
         VerificationFailed: If the result differs from the original by more than 1e-9 relative, in float64.
-        NotSupported: If the model does not take three colors.
+        NotSupported: If the model does not take three colors, or torch.export does not accept it.
     """
-    if trained.model.config.in_channels != 3:
-        raise NotSupported(f"The model takes {trained.model.config.in_channels} channels.", why="Images have three.")
     example = next(trained.model.parameters())
     original = copy_to_float64(trained.model)
-    fused = fold_batchnorm(original)
-    if normalise:
-        bake_normalization(fused, trained.preprocessing)
-
     pixels = generate_pixels(trained)
-    reference = original(normalize_pixels(pixels, trained.preprocessing))
-    error = compute_relative_error(
-        reference, fused(pixels if normalise else normalize_pixels(pixels, trained.preprocessing))
-    )
+    images = normalize_pixels(pixels, trained.preprocessing)
+    reference = _compute_logits(original, images, trained)
+    fused, first_layers = _fold(original, trained.family, images[:1])
+    if trained.family.entry:
+        entry = fused.get_submodule(trained.family.entry)
+    else:
+        entry = fused = nn.Sequential(OrderedDict(model=fused))
+        first_layers = tuple(f"model.{name}" for name in first_layers)
+    if not isinstance(entry, nn.Sequential):
+        raise TypeError(f"{trained.family.entry} is no chain of layers")
+    if normalise:
+        bake_normalization(fused, entry, first_layers, trained.preprocessing)
+
+    error = compute_relative_error(reference, fused(pixels if normalise else images))
     verify_error("the deploy form", error)
-    module = fused.to(dtype=example.dtype, device=example.device).requires_grad_(False)
-    return DeployForm(module, trained, "pixels" if normalise else "normalised", error)
+    module = convert_dtype(fused, example).requires_grad_(False)
+    return DeployForm(module, trained, "pixels" if normalise else "normalised", error, first_layers)
+
+
+def _compute_logits(model: nn.Module, images: Tensor, trained: TrainedModel) -> Tensor:
+    """Compute the logits of `images`, shape (images, 3, height, width); the result has shape (images, classes)."""
+    height, width = trained.preprocessing.size
+    try:
+        logits = model(images)
+    except Exception as reason:
+        raise NotSupported(
+            f"{trained.variant} does not run on color images of {height}x{width}: {get_first_line(reason)}",
+            hint="Give the size that it was trained for.",
+            parameter="size",
+        ) from reason
+    if not isinstance(logits, Tensor) or logits.shape != (len(images), trained.classes):
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise NotSupported(
+            f"{trained.variant} returns {shape} for {len(images)} images, not logits of {trained.classes} classes.",
+            why="Only classifiers are exported: one number for each image and class.",
+        )
+    return logits
 
 
 @torch.no_grad()
-def fold_batchnorm(model: SHViT) -> SHViT:
-    """Return a copy of `model` in eval mode, with all BatchNorms and the affine part of the attention's norms folded.
+def fold_batchnorm(trained: TrainedModel) -> nn.Module:
+    """Return a copy of a model in eval mode with what its family merges, and all BatchNorms that fold exactly.
 
     Folds are computed and verified in float64 on the CPU; the copy has the model's dtype and device. A model that is
     folded already stays the same.
 
     Raises:
         VerificationFailed: If a fold is not exact.
+        NotSupported: If BatchNorms remain and torch.export does not accept the model.
     """
-    example = next(model.parameters())
-    fused = copy_to_float64(model)
-    _fold_children(fused)
-    if fused.head_dist is not None:
-        fused.head, fused.head_dist = (
-            _verify_fold(_average_heads(fused.head, fused.head_dist), _HeadAverage(fused.head, fused.head_dist)),
-            None,
-        )
-    return fused.to(dtype=example.dtype, device=example.device).eval()
+    images = normalize_pixels(generate_pixels(trained)[:1], trained.preprocessing)
+    fused, _ = _fold(copy_to_float64(trained.model), trained.family, images)
+    return convert_dtype(fused, next(trained.model.parameters()))
 
 
-def _fold_children(module: nn.Module) -> None:
+def _fold(model: nn.Module, family: Family, image: Tensor) -> tuple[nn.Module, tuple[str, ...]]:
+    """Return a folded copy of a model, and the layers that take the image.
+
+    Args:
+        model: In float64, in eval mode, on the CPU.
+        family: Its family.
+        image: shape (1, 3, height, width), float64.
+    """
+    fused = family.reparameterize(deepcopy(model))
+    _fold_children(fused, family.folds)
+    _add_missing_biases(fused)
+    if family.first_layers is not None and not has_batchnorm(fused):
+        return fused, family.first_layers
+    graph = ExportedGraph(fused, image)
+    fold_batchnorms(fused, graph)
+    return fused, graph.find_input_layers() if family.first_layers is None else family.first_layers
+
+
+def _add_missing_biases(model: nn.Module) -> None:
+    """Give every convolution and linear layer a bias, which calibration may change."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear) and layer.bias is None:
+            layer.bias = nn.Parameter(layer.weight.new_zeros(len(layer.weight)))
+
+
+def _fold_children(module: nn.Module, folds: Mapping[type[nn.Module], ModuleRewrite]) -> None:
     for name, child in module.named_children():
-        if isinstance(child, Residual) and _is_depthwise(child.m):
-            setattr(module, name, _verify_fold(_fold_identity(_fold_layer(child.m)), child))
-        elif isinstance(child, ConvNorm | NormLinear):
-            setattr(module, name, _verify_fold(_fold_layer(child), child))
-        elif isinstance(child, SingleHeadAttention):
-            fused = deepcopy(child)
-            _fold_children(fused)
-            setattr(module, name, _verify_fold(fold_attention_norm(fused), child))
-        else:
-            _fold_children(child)
-
-
-def _fold_layer(layer: nn.Module) -> nn.Module:
-    """Fold a layer and its BatchNorm into one layer; return a layer without one as it is."""
-    if isinstance(layer, ConvNorm):
-        return _fold_conv_batchnorm(layer.c, layer.bn)
-    if isinstance(layer, NormLinear):
-        return _fold_batchnorm_linear(layer.bn, layer.l)
-    return layer
-
-
-def _fold_conv_batchnorm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """Return the convolution equal to `norm(conv(x))`: weights scaled per output channel, and a bias."""
-    scale, shift = compute_scale_and_shift(norm)
-    fused = _create_conv_like(conv)
-    fused.weight.copy_(conv.weight * scale[:, None, None, None])
-    fused.bias = nn.Parameter(shift if conv.bias is None else shift + conv.bias * scale)
-    return fused
-
-
-def _fold_batchnorm_linear(norm: nn.BatchNorm1d, linear: nn.Linear) -> nn.Linear:
-    """Return the linear layer equal to `linear(norm(x))`: weights scaled per input channel, and the shifted bias."""
-    scale, shift = compute_scale_and_shift(norm)
-    fused = nn.Linear(linear.in_features, linear.out_features).to(linear.weight)
-    fused.weight.copy_(linear.weight * scale)
-    fused.bias.copy_(linear.weight @ shift + (0 if linear.bias is None else linear.bias))
-    return fused
-
-
-def _fold_identity(conv: nn.Module) -> nn.Module:
-    """Return the depthwise convolution equal to `x + conv(x)`: add 1 at the center of each kernel."""
-    if not isinstance(conv, nn.Conv2d):
-        raise TypeError(f"{type(conv).__name__} is no convolution")
-    fused = deepcopy(conv)
-    height, width = conv.kernel_size
-    fused.weight[:, :, height // 2, width // 2] += 1
-    return fused
-
-
-def fold_attention_norm(attention: SingleHeadAttention) -> SingleHeadAttention:
-    """Return the equal attention whose norm has no weight and bias, and whose projection scales the queries."""
-    fused = deepcopy(attention)
-    norm, qkv = attention.pre_norm, fused.qkv
-    if not isinstance(qkv, nn.Conv2d) or qkv.bias is None:
-        raise TypeError("the projection is folded before the norm goes into it")
-    if norm.affine:
-        qkv.bias += qkv.weight[:, :, 0, 0] @ norm.bias
-        qkv.weight *= norm.weight[:, None, None]
-        fused.pre_norm = nn.GroupNorm(1, norm.num_channels, norm.eps, affine=False)
-    for parameter in (qkv.weight, qkv.bias):
-        parameter[: fused.qk_dim] *= fused.scale
-    fused.scale = 1.0
-    return fused
-
-
-def _average_heads(first: nn.Module, second: nn.Module) -> nn.Linear:
-    """Return the linear layer equal to the mean of two."""
-    if not isinstance(first, nn.Linear) or not isinstance(second, nn.Linear):
-        raise TypeError("heads are folded before they are averaged")
-    fused = deepcopy(first)
-    fused.weight.copy_((first.weight + second.weight) / 2)
-    fused.bias.copy_((first.bias + second.bias) / 2)
-    return fused
+        fold = folds.get(type(child))
+        fused = child if fold is None else fold(child)
+        if fused is child:
+            _fold_children(child, folds)
+            continue
+        inputs = generate_layer_inputs(fused)
+        verify_error(f"a fold of {type(child).__name__}", compute_relative_error(child(inputs), fused(inputs)))
+        setattr(module, name, fused)
 
 
 @torch.no_grad()
-def bake_normalization(fused: SHViT, preprocessing: Preprocessing) -> None:
-    """Change a folded model to take pixels, 0 to 255: the graph subtracts the mean, the stem scales by 1 / (255 std).
+def bake_normalization(
+    fused: nn.Module, entry: nn.Sequential, first_layers: tuple[str, ...], preprocessing: Preprocessing
+) -> None:
+    """Change a folded model in place to take pixels, 0 to 255: it subtracts the mean and scales by 1 / (255 std).
 
-    The mean cannot go into the stem's bias, since the stem pads with zeros after normalization: only the inside of the
-    image would be right. Zero is zero at any scale, so the standard deviation can.
+    The mean cannot go into the bias of the first layers, since they may pad with zeros after normalization: only the
+    inside of the image would be right. Zero is zero at any scale, so the standard deviation goes into their weights. If
+    something else than convolutions takes the image, it is scaled where the mean is subtracted.
     """
-    stem = dict(fused.patch_embed.named_children())
-    first = stem["0"]
-    if not isinstance(first, nn.Conv2d):
-        raise TypeError("the stem is folded before the normalization is baked in")
-    std = torch.tensor(preprocessing.std, dtype=first.weight.dtype, device=first.weight.device)
-    first.weight.div_(255 * std[:, None, None])
-    mean = torch.tensor(preprocessing.mean, dtype=first.weight.dtype, device=first.weight.device)
-    fused.patch_embed = nn.Sequential(OrderedDict(centre=MeanSubtraction(255 * mean), **stem))
-
-
-class _HeadAverage(nn.Module):
-    """The mean of the outputs of two modules."""
-
-    def __init__(self, first: nn.Module, second: nn.Module) -> None:
-        super().__init__()
-        self.first, self.second = first, second
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (self.first(x) + self.second(x)) / 2
-
-
-def _is_depthwise(layer: nn.Module) -> bool:
-    conv = layer.c if isinstance(layer, ConvNorm) else layer
-    return (
-        isinstance(conv, nn.Conv2d) and conv.groups == conv.in_channels == conv.out_channels and conv.stride == (1, 1)
-    )
-
-
-def compute_scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return the scale and shift of a BatchNorm in eval mode, each of shape (channels,)."""
-    if norm.running_mean is None or norm.running_var is None:
-        raise VerificationFailed(
-            "A BatchNorm has no running statistics.", why="Without them its output depends on the batch."
-        )
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    return scale, norm.bias - norm.running_mean * scale
-
-
-def _create_conv_like(conv: nn.Conv2d) -> nn.Conv2d:
-    """Create a convolution of the same shape with a bias."""
-    return nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
-        conv.stride,  # type: ignore[arg-type]
-        conv.padding,  # type: ignore[arg-type]
-        conv.dilation,  # type: ignore[arg-type]
-        conv.groups,
-    ).to(conv.weight)
-
-
-def _verify_fold(fused: FoldedLayer, original: nn.Module) -> FoldedLayer:
-    """Return `fused` after verifying that its outputs on random inputs are those of `original`."""
-    inputs = generate_layer_inputs(fused)
-    verify_error(f"a fold of {type(original).__name__}", compute_relative_error(original(inputs), fused(inputs)))
-    return fused
+    dtype = next(fused.parameters()).dtype
+    mean, std = (255 * torch.tensor(values, dtype=dtype) for values in (preprocessing.mean, preprocessing.std))
+    for name in first_layers:
+        get_layer(fused, name).weight.div_(std[:, None, None])
+    layers = dict(entry.named_children())
+    for name in layers:
+        delattr(entry, name)
+    entry.add_module("centre", MeanSubtraction(mean, None if first_layers else 1 / std))
+    for name, layer in layers.items():
+        entry.add_module(name, layer)
 
 
 def normalize_pixels(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -1,6 +1,6 @@
 """The deploy form: a trained model as it is lowered, with BatchNorm folded away, and how to run it on pixels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.preprocessing import convert_to_raw_input
-from shvit_mobile.families.shvit import SHViT
+from shvit_mobile.deploy.wiring import Wiring
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.threads import BATCH, map_in_order
 
@@ -19,16 +19,44 @@ class DeployForm:
     """A trained model without BatchNorm, equal to it; see `shvit_mobile.deploy.fold.to_deploy_form`.
 
     Attributes:
-        module: The SHViT without BatchNorm, in eval mode, with the trained model's dtype and device.
+        module: The module, in eval mode, with the trained model's dtype and device.
         trained: The model that was folded.
         input_domain: "pixels" if the module takes 0 to 255 and normalizes inside, "normalised" if it does not.
         error: The largest relative difference from the trained model on random images, in float64.
+        first_layers: The names of the convolutions that take the images; empty if something else takes them, too.
     """
 
-    module: SHViT
+    module: nn.Module
     trained: TrainedModel
     input_domain: Literal["pixels", "normalised"]
     error: float
+    first_layers: tuple[str, ...]
+    # Shared by copies with other weights, which are connected in the same way.
+    _found: list[Wiring] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def entry(self) -> str:
+        """The path of the chain of layers whose first takes the images; empty for the module itself."""
+        return self.trained.family.entry
+
+    @property
+    def wiring(self) -> Wiring:
+        """How the layers of `module` are connected."""
+        if not self._found:
+            self._found.append(Wiring.from_module(self.module, (1, 3, *self.trained.preprocessing.size)))
+        return self._found[0]
+
+    @property
+    def mean_name(self) -> str | None:
+        """The name of the buffer that is subtracted from pixels; None if the module takes normalized images."""
+        name, first = next(self.module.get_submodule(self.entry).named_children())
+        return f"{self.entry}.{name}.mean".lstrip(".") if isinstance(first, MeanSubtraction) else None
+
+    def replace_module(self, module: nn.Module) -> "DeployForm":
+        """Return the form with another module of the same structure."""
+        changed = replace(self, module=module)
+        object.__setattr__(changed, "_found", self._found)
+        return changed
 
     def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Convert pixels, uint8, shape (images, height, width, 3), to the module's input.
@@ -47,13 +75,32 @@ class DeployForm:
 
 
 class MeanSubtraction(nn.Module):
-    """A layer that subtracts a constant from each channel."""
+    """A layer that subtracts a constant from each channel, and may scale each.
+
+    Args:
+        mean: What is subtracted, shape (channels,).
+        scale: The factor of each channel, shape (channels,); None for no scaling.
+    """
 
     mean: Tensor
+    scale: Tensor | None
 
-    def __init__(self, mean: Tensor) -> None:
+    def __init__(self, mean: Tensor, scale: Tensor | None = None) -> None:
         super().__init__()
         self.register_buffer("mean", mean[None, :, None, None].clone())
+        self.register_buffer("scale", None if scale is None else scale[None, :, None, None].clone())
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return pixels - self.mean
+        centered = pixels - self.mean
+        return centered if self.scale is None else centered * self.scale
+
+
+def find_mean_subtraction(module: nn.Module, entry: str) -> MeanSubtraction | None:
+    """Return the layer of a form that subtracts the mean; None if the form takes normalized images.
+
+    Args:
+        module: The form.
+        entry: The path of its first layers, as `DeployForm.entry`.
+    """
+    first = next(module.get_submodule(entry).children())
+    return first if isinstance(first, MeanSubtraction) else None

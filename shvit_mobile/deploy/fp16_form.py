@@ -10,28 +10,32 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from shvit_mobile.deploy.form import MeanSubtraction
-from shvit_mobile.families.shvit import SHViT
+from shvit_mobile.deploy.form import DeployForm, find_mean_subtraction
+from shvit_mobile.deploy.layers import get_bias, get_layer
 
 # Differences of pixels are below 256, which leaves three of eleven bits for the fraction.
 MEAN_STEP = 1 / 8
 
 
 @torch.no_grad()
-def rewrite_for_fp16(module: SHViT) -> SHViT:
-    """Return a copy that subtracts a mean rounded to 1/8, with the rest of the mean in the first convolution's bias.
+def rewrite_for_fp16(module: nn.Module, deployed: DeployForm) -> nn.Module:
+    """Return a copy that subtracts a mean rounded to 1/8, with the rest of the mean in the first layers' biases.
 
-    Only values at the image's border change: where the convolution pads, the bias is off by at most a sixteenth of a
-    gray level, times the weights that see the padding.
+    Only values at the image's border change: where a convolution pads, the bias is off by at most a sixteenth of a gray
+    level, times the weights that see the padding.
 
     Args:
-        module: The module of a deploy form. One that takes normalized values is only copied.
+        module: The module of the deploy form, or another form of it. One that takes normalized values, or whose first
+            layers are no convolutions, is only copied.
+        deployed: The deploy form.
     """
     form = deepcopy(module)
-    layers = dict(form.patch_embed.named_children())
-    centre, first = layers.get("centre"), layers["0"]
-    if isinstance(centre, MeanSubtraction) and isinstance(first, nn.Conv2d) and first.bias is not None:
-        rounded = (centre.mean / MEAN_STEP).round() * MEAN_STEP
-        first.bias -= first.weight.sum((2, 3)) @ (centre.mean - rounded).flatten()
-        centre.mean.copy_(rounded)
+    centre = find_mean_subtraction(form, deployed.entry)
+    if centre is None or not deployed.first_layers:
+        return form
+    rounded = (centre.mean / MEAN_STEP).round() * MEAN_STEP
+    for name in deployed.first_layers:
+        first = get_layer(form, name)
+        get_bias(first).sub_(first.weight.sum((2, 3)) @ (centre.mean - rounded).flatten())
+    centre.mean.copy_(rounded)
     return form

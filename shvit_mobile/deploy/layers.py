@@ -1,30 +1,31 @@
 """Access to the layers of a deploy form by name: lookup, hooks and replacement."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
 from torch import Tensor, nn
 
 from shvit_mobile.deploy.verification import compute_relative_error, generate_layer_inputs, verify_error
-from shvit_mobile.families.shvit import SingleHeadAttention
+from shvit_mobile.families.batchnorm import WeightedLayer
+from shvit_mobile.families.family import ModuleRewrite
 
 # Called with a layer's name, the layer, its inputs and its output.
 LayerCallback = Callable[[str, nn.Module, tuple[Tensor, ...], Tensor], None]
 
 
-def get_convolution(module: nn.Module, name: str) -> nn.Conv2d:
-    """Return the convolution `name`, or raise `TypeError` if the layer is another one."""
+def get_layer(module: nn.Module, name: str) -> WeightedLayer:
+    """Return the convolution or linear layer `name`, or raise `TypeError` if it is another layer."""
     layer = module.get_submodule(name)
-    if not isinstance(layer, nn.Conv2d):
-        raise TypeError(f"{name} is no convolution")
+    if not isinstance(layer, WeightedLayer):
+        raise TypeError(f"{name} is no convolution and no linear layer")
     return layer
 
 
-def get_bias(layer: nn.Conv2d) -> Tensor:
-    """Return the bias of a convolution of the deploy form, shape (out channels,)."""
+def get_bias(layer: WeightedLayer) -> Tensor:
+    """Return the bias of a layer of the deploy form, shape (out channels,)."""
     if layer.bias is None:
-        raise TypeError("every convolution of the deploy form has a bias")
+        raise TypeError("every convolution and linear layer of the deploy form has a bias")
     return layer.bias
 
 
@@ -39,24 +40,25 @@ def hook_layers(layers: Iterable[tuple[str, nn.Module]], callback: LayerCallback
             hook.remove()
 
 
-def replace_attention(
-    module: nn.Module, create: Callable[[SingleHeadAttention], nn.Module], runtime: str, *, batch: int = 2
+def replace_modules(
+    module: nn.Module, rewrites: Mapping[type[nn.Module], ModuleRewrite], runtime: str, *, batch: int = 2
 ) -> None:
-    """Replace every attention in place with the module that `create` returns for it.
+    """Replace in place every module of the types of `rewrites` with what its function returns for it.
 
     Args:
         module: The form, in float64.
-        create: Builds the equal module.
+        rewrites: By type, the function that builds the equal module.
         runtime: Which runtime it is for, for the error.
         batch: How many images the new module is verified on, at most 2.
 
     Raises:
-        VerificationFailed: If a new attention differs from the original.
+        VerificationFailed: If a new module differs from the original.
     """
     for name, child in module.named_children():
-        if isinstance(child, SingleHeadAttention):
-            equal, inputs = create(child), generate_layer_inputs(child)[:batch]
-            verify_error(f"an attention for {runtime}", compute_relative_error(child(inputs), equal(inputs)))
+        if type(child) in rewrites:
+            equal, inputs = rewrites[type(child)](child), generate_layer_inputs(child)[:batch]
+            error = compute_relative_error(child(inputs), equal(inputs))
+            verify_error(f"a {type(child).__name__} for {runtime}", error)
             setattr(module, name, equal)
         else:
-            replace_attention(child, create, runtime, batch=batch)
+            replace_modules(child, rewrites, runtime, batch=batch)

@@ -1,23 +1,26 @@
 """The space-to-depth stem: the first convolution at stride 2 becomes one at stride 1 on blocks of twelve channels."""
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, apply_space_to_depth
-from shvit_mobile.deploy.form import DeployForm, MeanSubtraction
+from shvit_mobile.deploy.form import DeployForm, find_mean_subtraction
 from shvit_mobile.deploy.layers import get_bias
-from shvit_mobile.deploy.verification import compute_relative_error, copy_to_float64, generate_pixels, verify_error
+from shvit_mobile.deploy.verification import (
+    compute_relative_error,
+    convert_dtype,
+    copy_to_float64,
+    generate_pixels,
+    verify_error,
+)
 from shvit_mobile.errors import NotSupported
-from shvit_mobile.families.shvit import SHViT
 
 # The stem's first convolution: 3x3 at stride 2, padded by one.
 KERNEL, STRIDE, PADDING = (3, 3), (2, 2), (1, 1)
 
 
 @torch.no_grad()
-def convert_stem_to_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
+def convert_stem_to_space_to_depth(model: nn.Module, deployed: DeployForm) -> nn.Module:
     """Return a copy of `model` that takes the output of `shvit_mobile.contracts.input_layout.apply_space_to_depth`.
 
     If the graph subtracts the mean, it moves into the first convolution's bias: the input is padded with the mean, and
@@ -29,11 +32,10 @@ def convert_stem_to_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
 
     Raises:
         VerificationFailed: If the result differs by more than 1e-9 relative, in float64.
-        NotSupported: If the first convolution is not 3x3 at stride 2.
+        NotSupported: If the first layer is not a 3x3 convolution at stride 2, padded by 1, that alone takes the image.
     """
     original, rewritten = copy_to_float64(model), copy_to_float64(model)
-    layers = dict(rewritten.patch_embed.named_children())
-    first, centre = layers["0"], layers.pop("centre", None)
+    first = rewritten.get_submodule(deployed.first_layers[0]) if len(deployed.first_layers) == 1 else None
     if not isinstance(first, nn.Conv2d) or (first.kernel_size, first.stride, first.padding) != (
         KERNEL,
         STRIDE,
@@ -42,18 +44,18 @@ def convert_stem_to_space_to_depth(model: SHViT, deployed: DeployForm) -> SHViT:
         raise NotSupported(
             "The model's stem cannot be converted to space-to-depth.", why="Only a 3x3 convolution at stride 2 can be."
         )
-    layers["0"] = _convert_conv_to_blocks(first, centre.mean if isinstance(centre, MeanSubtraction) else None)
-    rewritten.patch_embed = nn.Sequential(OrderedDict(layers))
+    entry, centre = rewritten.get_submodule(deployed.entry), find_mean_subtraction(rewritten, deployed.entry)
+    if centre is not None:
+        delattr(entry, next(name for name, layer in entry.named_children() if layer is centre))
+    blocks = _convert_conv_to_blocks(first, None if centre is None else centre.mean)
+    rewritten.set_submodule(deployed.first_layers[0], blocks)
 
     values = generate_pixels(deployed.trained)[:1]
     if deployed.input_domain == "normalised":
         values = values / 255
-    stacked = apply_space_to_depth(values.numpy(), compute_border_values(model))
-    verify_error(
-        "the space-to-depth stem",
-        compute_relative_error(original.patch_embed(values), rewritten.patch_embed(torch.from_numpy(stacked))),
-    )
-    return rewritten.to(next(model.parameters()))
+    stacked = torch.from_numpy(apply_space_to_depth(values.numpy(), compute_border_values(model, deployed.entry)))
+    verify_error("the space-to-depth stem", compute_relative_error(original(values), rewritten(stacked)))
+    return convert_dtype(rewritten, next(model.parameters()))
 
 
 def _convert_conv_to_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
@@ -85,13 +87,17 @@ def _convert_conv_to_blocks(conv: nn.Conv2d, mean: Tensor | None) -> nn.Conv2d:
     return equal
 
 
-def compute_border_values(model: SHViT) -> tuple[float, float, float]:
+def compute_border_values(model: nn.Module, entry: str) -> tuple[float, float, float]:
     """Return the padding of a form's input, a value for each color: the mean that the form subtracts, or zeros.
 
     The mean is read from the form, since a recipe's overrides may replace the mean of the checkpoint.
+
+    Args:
+        model: The form.
+        entry: The path of its first layers, as `DeployForm.entry`.
     """
-    centre = dict(model.patch_embed.named_children()).get("centre")
-    if not isinstance(centre, MeanSubtraction):
+    centre = find_mean_subtraction(model, entry)
+    if centre is None:
         return (0.0, 0.0, 0.0)
     red, green, blue = centre.mean.flatten().tolist()
     return (red, green, blue)

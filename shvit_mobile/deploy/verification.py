@@ -6,15 +6,22 @@ import torch
 from torch import Tensor, nn
 
 from shvit_mobile.errors import VerificationFailed
-from shvit_mobile.families.shvit import SHViT, SingleHeadAttention
 from shvit_mobile.families.trained_model import TrainedModel
 
 _MAX_RELATIVE_ERROR = 1e-9
 
 
-def copy_to_float64(model: SHViT) -> SHViT:
+def copy_to_float64(model: nn.Module) -> nn.Module:
     """Return a copy in float64, in eval mode, on the CPU: not every accelerator has float64."""
-    return deepcopy(model).cpu().double().eval()
+    return convert_dtype(deepcopy(model), torch.zeros((), dtype=torch.float64))
+
+
+def convert_dtype(model: nn.Module, example: Tensor) -> nn.Module:
+    """Convert a model in place to the dtype and device of `example`, in eval mode.
+
+    Some models keep what they have computed once for inference; train mode makes them forget it in the old dtype.
+    """
+    return model.train().to(dtype=example.dtype, device=example.device).eval()
 
 
 def verify_error(description: str, error: float) -> None:
@@ -32,16 +39,20 @@ def compute_relative_error(reference: Tensor, actual: Tensor) -> float:
 
 
 def generate_layer_inputs(layer: nn.Module) -> Tensor:
-    """Generate inputs of unit variance for a folded layer, larger than its kernel on every side."""
+    """Generate inputs of unit variance for a layer, larger than its kernel on every side; float64.
+
+    Args:
+        layer: A linear layer, or a module with `in_channels` and perhaps a `kernel_size`.
+    """
     generator = torch.Generator().manual_seed(0)
     if isinstance(layer, nn.Linear):
         return torch.randn(8, layer.in_features, generator=generator, dtype=torch.float64)
-    if isinstance(layer, SingleHeadAttention):
-        return torch.randn(2, layer.dim, 5, 4, generator=generator, dtype=torch.float64)
-    if not isinstance(layer, nn.Conv2d):
+    channels, kernel = getattr(layer, "in_channels", None), getattr(layer, "kernel_size", (1, 1))
+    if not isinstance(channels, int):
         raise TypeError(f"{type(layer).__name__} takes no images or features")
-    height, width = layer.kernel_size
-    return torch.randn(2, layer.in_channels, height + 4, width + 3, generator=generator, dtype=torch.float64)
+    dilation = getattr(layer, "dilation", (1, 1))
+    sides = [1 + d * (side - 1) + more for side, d, more in zip(kernel, dilation, (4, 3), strict=False)]
+    return torch.randn(2, channels, *sides, generator=generator, dtype=torch.float64)
 
 
 def generate_pixels(trained: TrainedModel) -> Tensor:

@@ -10,7 +10,6 @@ from shvit_mobile.contracts.drift_report import GateVerdict
 from shvit_mobile.contracts.preprocessing import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder, Preprocessing
 from shvit_mobile.drift.compare import FloatReference, compute_float_reference
 from shvit_mobile.drift.intervals import compute_binomial_tail
-from shvit_mobile.families.shvit import NATIVE_SIZES
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
 
@@ -146,7 +145,7 @@ def _describe_other_preprocessing(
     some = images.sample(min(_TRIAL_COUNT, len(images)), 0)
     known = dict(zip(some.files, some.labels or (), strict=True))
     helps: list[tuple[float, str]] = []
-    for name, changed in _list_other_preprocessing(preprocessing, trained.variant):
+    for name, changed in _list_other_preprocessing(trained, preprocessing):
         other = compute_float_reference(trained, some, preprocessing=changed)
         labels = np.array([known[file] for file in other.files])
         tried = measure_baseline(other.logits.argmax(1), labels, other.logits.shape[1])
@@ -155,7 +154,9 @@ def _describe_other_preprocessing(
     return max(helps, key=lambda pair: pair[0], default=(0.0, ""))[1]
 
 
-def _list_other_preprocessing(preprocessing: Preprocessing, variant: str) -> Iterator[tuple[str, Preprocessing]]:
+def _list_other_preprocessing(
+    trained: TrainedModel, preprocessing: Preprocessing
+) -> Iterator[tuple[str, Preprocessing]]:
     """Yield what else the model may have been trained with, and how it is said."""
     order: ChannelOrder = "bgr" if preprocessing.channel_order == "rgb" else "rgb"
     yield f"channel order {order}", replace(preprocessing, channel_order=order)
@@ -163,6 +164,6 @@ def _list_other_preprocessing(preprocessing: Preprocessing, variant: str) -> Ite
         if (mean, std) != (preprocessing.mean, preprocessing.std):
             text = f"mean {' '.join(f'{value:g}' for value in mean)} and std {' '.join(f'{value:g}' for value in std)}"
             yield text, replace(preprocessing, mean=mean, std=std)
-    for side in dict.fromkeys((NATIVE_SIZES.get(variant, 224), 224)):
+    for side in dict.fromkeys((trained.family.native_sizes.get(trained.variant, 224), 224)):
         if preprocessing.size != (side, side):
             yield f"size {side}", replace(preprocessing, size=(side, side))

@@ -46,7 +46,7 @@ def build_drift_report(
         versions=get_package_versions(*_PACKAGES),
         checkpoint=drift_report.CheckpointInfo(
             variant=trained.variant,
-            classes=trained.model.config.classes,
+            classes=trained.classes,
             source=trained.source,
             sha256=trained.sha256,
         ),

@@ -338,9 +338,9 @@ def check_origin(artifact: Artifact, trained: TrainedModel) -> None:
             f"{trained.source} has {trained.sha256[:12]}….",
             hint="Give the checkpoint it was exported from, or export it again from this one.",
         )
-    if exported_from.classes != trained.model.config.classes:
+    if exported_from.classes != trained.classes:
         raise BadArtifact(
-            f"{name} has {exported_from.classes} classes, {trained.source} has {trained.model.config.classes}.",
+            f"{name} has {exported_from.classes} classes, {trained.source} has {trained.classes}.",
             why="Their logits cannot be compared.",
             hint="Export it again from this checkpoint.",
         )
@@ -356,7 +356,7 @@ def check_classes(images: ImageSet, artifact: Artifact, trained: TrainedModel) -
             why=f"The model's: {format_list(trained.labels)}. The same index would mean different classes.",
             hint="Open the images with the model's labels: open_images(path, labels=trained.labels).",
         )
-    metrics.check_labels(np.array(images.labels), len(images), trained.model.config.classes)
+    metrics.check_labels(np.array(images.labels), len(images), trained.classes)
 
 
 def check_reference(reference: FloatReference, trained: TrainedModel, preprocessing: Preprocessing) -> None:

@@ -137,7 +137,7 @@ def build_simulation(
     """
     if recipe is not None and recipe.precision in INT8_ARITHMETIC:
         return _build_fake_quant(apply_overrides(deployed, recipe, overrides), recipe)
-    form = deployed if recipe is None else replace(deployed, module=compress_weights(deployed, recipe))
+    form = deployed if recipe is None else deployed.replace_module(compress_weights(deployed, recipe))
     return lambda pixels: form.run(pixels).numpy()
 
 

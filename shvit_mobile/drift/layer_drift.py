@@ -11,7 +11,6 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import LayerDrift, LayerReport
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision
-from shvit_mobile.deploy.comparison_points import find_comparison_points
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.layers import hook_layers
@@ -56,7 +55,7 @@ def compare_layers(
     manifest = artifact.manifest
     folded = to_deploy_form(trained, normalise=manifest.input.values == "pixels")
     deployed = apply_equalization(folded, manifest.recipe, load_artifact_overrides(artifact))
-    probe = open_activation_probe(artifact, tuple(find_comparison_points(deployed.module)))
+    probe = open_activation_probe(artifact, deployed.wiring.calls)
     free, forced = ([_SQNRAccumulator() for _ in probe.locations] for _ in range(2))
     count = 0
     for image in iterate_single_images(images, manifest.preprocessing, progress):

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import RangeReport, ValueRange
-from shvit_mobile.deploy.comparison_points import find_comparison_points
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.drift.compare import check_origin
 from shvit_mobile.drift.layer_drift import iterate_single_images
@@ -54,7 +53,7 @@ def measure_ranges(
     """
     check_origin(artifact, trained)
     deployed = to_deploy_form(trained, normalise=artifact.manifest.input.values == "pixels")
-    observer = open_activation_observer(artifact, deployed, tuple(find_comparison_points(deployed.module)))
+    observer = open_activation_observer(artifact, deployed, deployed.wiring.calls)
     known: dict[ObservedValue, _RangeAccumulator] = {}
     count = 0
     for image in iterate_single_images(images, artifact.manifest.preprocessing, progress):

@@ -6,20 +6,20 @@ tensors, wherever they are in the file.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import BadCheckpoint, InvalidValue, OutputExists, parse_choice
-from shvit_mobile.families.containers import format_faults, split_safetensors
+from shvit_mobile.errors import BadCheckpoint, InvalidValue, NotSupported, OutputExists, parse_choice
+from shvit_mobile.families.containers import DOWNLOAD_AGAIN_HINT, format_faults, split_safetensors
 from shvit_mobile.families.discover import (
     Candidate,
     Inventory,
@@ -29,6 +29,7 @@ from shvit_mobile.families.discover import (
     shorten_name,
     take_inventory,
 )
+from shvit_mobile.families.family import Family
 from shvit_mobile.families.locate import CheckpointBytes, CheckpointFile, locate_checkpoint, read_checkpoint
 from shvit_mobile.families.metadata import (
     CheckpointDescription,
@@ -37,6 +38,7 @@ from shvit_mobile.families.metadata import (
     has_shvit_mobile_metadata,
     is_of_another_model,
     parse_checkpoint_metadata,
+    read_architectures,
     read_hub_config,
 )
 from shvit_mobile.families.misfits import (
@@ -51,7 +53,9 @@ from shvit_mobile.families.shvit_config import (
     find_variant,
     fit_config,
 )
-from shvit_mobile.families.trained_model import TrainedModel, override_preprocessing
+from shvit_mobile.families.shvit_family import SHVIT
+from shvit_mobile.families.timm_family import TIMM, TIMM_PREFIX, is_timm_model, load_timm_model
+from shvit_mobile.families.trained_model import CheckpointDialect, TrainedModel, override_preprocessing
 from shvit_mobile.families.training_args import (
     TrainingArguments,
     complete_preprocessing,
@@ -60,6 +64,11 @@ from shvit_mobile.families.training_args import (
 )
 from shvit_mobile.families.weights import check_claims, convert_tensors
 from shvit_mobile.images.accounting import replace_invalid_utf8
+
+# Counters of BatchNorm, which inference does not use.
+_COUNTERS = "num_batches_tracked"
+# Training programs keep their arguments near the top of a file.
+_MAX_ARGUMENT_DEPTH = 2
 
 
 def load_checkpoint(
@@ -73,14 +82,18 @@ def load_checkpoint(
 ) -> TrainedModel:
     """Load the trained model in a checkpoint of SHViT's authors, of timm, of this project or of a training program.
 
+    A SHViT is recognized by its tensors. Another model of timm is recognized by the name of its architecture, in the
+    config.json beside it or in the training arguments of the file; `variant` names it otherwise.
+
     Args:
         source: A file, a folder with a model and its config.json, the index of several files, an https address
             ("https://example.org/shvit.pth#sha256=..."), an id on the model hub ("timm/shvit_s1.in1k",
             "hf-hub:timm/shvit_s1.in1k"), or a variant of the authors' release ("shvit_s1"). Existing files come first.
-        variant: The expected variant (default: any).
+        variant: The expected variant of SHViT (default: any), or "timm:" and timm's name of another model
+            ("timm:repvit_m0_9").
         labels: A name for each class (default: those in the checkpoint, or "class 0", "class 1" and so on).
-        preprocessing: The preprocessing of the model (default: that of the checkpoint, or that of SHViT's training: the
-            variant's native size, crop ratio 0.875, bicubic, ImageNet's mean and std).
+        preprocessing: The preprocessing of the model (default: that of the checkpoint; or that of SHViT's training: the
+            variant's native size, crop ratio 0.875, bicubic, ImageNet's mean and std; or that of timm's configuration).
         weights: Which of several models in the file: the keys that lead to it, "model_ema" (default: the first that is
             not an average or a copy; a note tells which).
         sha256: The SHA-256 that the file must have; an https address needs it.
@@ -94,48 +107,148 @@ def load_checkpoint(
         HubUnavailable: If a download is necessary and fails.
         MissingParameter: If an https address comes without a SHA-256.
         UnknownChoice: If `variant` is not one of `VARIANTS`.
-        InvalidValue: If there is not one label for each class.
+        ToolMissing: If it is a model of timm, and timm is not installed.
+        InvalidValue: If timm has no such model, or there is not one label for each class.
     """
-    if variant is not None:
+    architecture = variant.removeprefix(TIMM_PREFIX) if variant and variant.startswith(TIMM_PREFIX) else None
+    if architecture in VARIANTS:
+        variant, architecture = architecture, None
+    if variant is not None and architecture is None:
         parse_choice(variant, VARIANTS, "variant")
     file = locate_checkpoint(source, sha256)
     read = read_checkpoint(file, sha256)
     name = file.display_name
     own = _parse_own_metadata(read, name)
     inventory = take_inventory(read.contents.payload, name)
-    chosen, found, notes = _choose_candidate(inventory, read.size, weights, variant, name)
-    tensors = convert_tensors(chosen, name)
-    model = build_model(chosen, tensors, own.config if own else None, variant, name)
-    variant, chosen_name = find_variant(model.config), shorten_name(chosen.name)
+    if not inventory.tensors:
+        raise build_empty_error(inventory, name)
     arguments = TrainingArguments() if own else _read_arguments(inventory, read.contents.metadata)
-    notes += _list_contradictions(arguments, model.config.classes, variant)
-    default = Preprocessing(size=(NATIVE_SIZES.get(variant, 224),) * 2)
-    default, more_notes = complete_preprocessing(default, arguments)
+    if architecture is None and own is None and variant is None:
+        stated = _find_stated_architecture(file, inventory)
+        architecture = None if stated is None or _contains_shvit(inventory, name) else stated
+    if architecture is None:
+        found = _load_shvit(inventory, read.size, weights, variant, own, name)
+    else:
+        found = _load_timm(inventory, read.size, weights, architecture, name)
+    classes, variant = found.classes, found.variant
+    notes = [*found.notes, *_list_contradictions(arguments, classes, variant)]
+    default, more_notes = complete_preprocessing(found.preprocessing, arguments)
     description, config_notes = own or CheckpointDescription(), list[str]()
     if file.config and not own and (labels is None or preprocessing is None):
-        description, config_notes = _read_config(file, variant, model.config.classes, default, arguments)
-    stored_labels, label_notes = _choose_stored_labels(description.labels, arguments, model.config.classes)
-    if model.config.classes == 1:
-        model, stored_labels = _split_single_logit(model), _name_two_classes(stored_labels)
+        description, config_notes = _read_config(file, variant, classes, default, arguments)
+    stored_labels, label_notes = _choose_stored_labels(description.labels, arguments, classes)
+    model = found.model
+    if isinstance(model, SHViT) and classes == 1:
+        model, stored_labels, classes = _split_single_logit(model), _name_two_classes(stored_labels), 2
         label_notes.append(
             "The model has one logit z. It gets two, -z/2 and z/2: with softmax, the second class has the sigmoid of z."
         )
     trained = TrainedModel(
         model=model,
+        family=found.family,
         variant=variant,
-        dialect="shvit-mobile" if own else chosen.layout,
-        labels=_choose_class_names(labels, stored_labels, model.config.classes, name),
+        dialect="shvit-mobile" if own else found.layout,
+        labels=_choose_class_names(labels, stored_labels, classes, name),
         preprocessing=description.preprocessing or default,
-        source=replace_invalid_utf8(f"{file.source}#{chosen_name}" if len(found) > 1 else file.source),
+        source=replace_invalid_utf8(f"{file.source}#{found.weights}" if len(found.names) > 1 else file.source),
         # Another model of the file is another checkpoint to everything that compares or caches by this.
-        sha256=read.sha256 if chosen_name == found[0] else _hash_text(f"{read.sha256}#{chosen.name}"),
+        sha256=read.sha256 if found.weights == found.names[0] else _hash_text(f"{read.sha256}#{found.weights}"),
         notes=(*file.notes, *notes, *more_notes, *config_notes, *label_notes),
-        weights=chosen_name,
-        weights_found=found,
+        weights=found.weights,
+        weights_found=found.names,
         training_arguments=arguments.stated,
         stated=description.stated | arguments.values.keys() & vars(default).keys(),
     )
     return trained if preprocessing is None else override_preprocessing(trained, vars(preprocessing))
+
+
+@dataclass(frozen=True)
+class _FoundModel:
+    """A model that was built from the tensors of a checkpoint.
+
+    Attributes:
+        weights: The keys that lead to its tensors in the file.
+        names: The same for all different models in the file.
+        preprocessing: What its kind is trained with.
+    """
+
+    model: nn.Module
+    family: Family
+    variant: str
+    layout: CheckpointDialect
+    classes: int
+    weights: str
+    names: tuple[str, ...]
+    preprocessing: Preprocessing
+    notes: tuple[str, ...]
+
+
+def _load_shvit(
+    inventory: Inventory,
+    size: int,
+    weights: str | None,
+    variant: str | None,
+    own: CheckpointDescription | None,
+    name: str,
+) -> _FoundModel:
+    """Build the SHViT in a checkpoint; arguments and errors as for `load_checkpoint`."""
+    chosen, names, notes = _choose_candidate(inventory, size, weights, variant, name)
+    model = build_model(chosen, convert_tensors(chosen, name), own.config if own else None, variant, name)
+    variant = find_variant(model.config)
+    return _FoundModel(
+        model=model,
+        family=SHVIT,
+        variant=variant,
+        layout=chosen.layout,
+        classes=model.config.classes,
+        weights=shorten_name(chosen.name),
+        names=names,
+        preprocessing=Preprocessing(size=(NATIVE_SIZES.get(variant, 224),) * 2),
+        notes=tuple(notes),
+    )
+
+
+def _load_timm(inventory: Inventory, size: int, weights: str | None, architecture: str, name: str) -> _FoundModel:
+    """Build the model of timm in a checkpoint; arguments and errors as for `load_checkpoint`."""
+    if sum(one.numel() for one in inventory.tensors.values() if isinstance(one, Tensor)) > size:
+        raise BadCheckpoint(f"{name} claims more weights than fit into its {size} bytes.", hint=DOWNLOAD_AGAIN_HINT)
+    loaded = load_timm_model(architecture, inventory.tensors, weights, name)
+    notes = []
+    if len(loaded.found) > 1 and weights is None:
+        notes.append(
+            f"{name} contains {len(loaded.found)} models: {', '.join(loaded.found)}. The weights of {loaded.weights} "
+            "are used."
+        )
+    ignored = [one for one in inventory.tensors if one not in loaded.sources and not one.endswith(_COUNTERS)]
+    if ignored and len(loaded.found) == 1:
+        few = ", ".join(shorten_name(one) for one in ignored[:3])
+        notes.append(f"{len(ignored)} other tensors are ignored: {few}{', ...' if len(ignored) > 3 else ''}.")
+    return _FoundModel(
+        model=loaded.model,
+        family=TIMM,
+        variant=architecture,
+        layout="timm",
+        classes=loaded.classes,
+        weights=loaded.weights,
+        names=loaded.found,
+        preprocessing=loaded.preprocessing,
+        notes=tuple(notes),
+    )
+
+
+def _contains_shvit(inventory: Inventory, name: str) -> bool:
+    return any(candidate.is_complete for candidate in find_candidates(inventory.tensors, name))
+
+
+def _find_stated_architecture(file: CheckpointFile, inventory: Inventory) -> str | None:
+    """Return the model of timm that a checkpoint names, in its config.json or in its training arguments."""
+    stated = [] if file.config is None else read_architectures(file.config)
+    for path, mapping in inventory.mappings:
+        if path.count(".") < _MAX_ARGUMENT_DEPTH:
+            stated += [mapping[key] for key in ("model", "arch", "architecture", "model_name") if key in mapping]
+    names = dict.fromkeys(one.partition(".")[0] for one in stated if isinstance(one, str) and one.isprintable())
+    others = [one for one in names if one and "shvit" not in one]
+    return next((one for one in others if is_timm_model(one)), None) if others else None
 
 
 def save_checkpoint(
@@ -152,6 +265,7 @@ def save_checkpoint(
 
     Raises:
         OutputExists: If a file exists and `overwrite` is not set, or `path` is a folder.
+        NotSupported: If the model is no SHViT.
         InvalidValue: If `dtype` is another one, a weight exceeds its range, or there is not one label for each class.
     """
     path = Path(path)
@@ -160,6 +274,12 @@ def save_checkpoint(
     if path.is_dir():
         raise OutputExists(
             f"{path} is a folder.", why="A checkpoint is one file.", hint=f"Try: {path / 'model.safetensors'}"
+        )
+    if not isinstance(trained.model, SHViT):
+        raise NotSupported(
+            f"{trained.variant} cannot be saved as a checkpoint of shvit-mobile.",
+            why="Its file holds the configuration of a SHViT.",
+            hint="Save model.state_dict() with safetensors.",
         )
     labels = check_labels(trained.labels, trained.model.config.classes, InvalidValue, "There are")
     state = {name: _prepare_for_saving(name, tensor, dtype) for name, tensor in trained.model.state_dict().items()}
@@ -197,8 +317,6 @@ def _choose_candidate(
     Raises:
         BadCheckpoint: If the file contains no complete SHViT, or none of the name `weights`.
     """
-    if not inventory.tensors:
-        raise build_empty_error(inventory, name)
     candidates = find_candidates(inventory.tensors, name)
     complete = [candidate for candidate in candidates if candidate.is_complete]
     if not complete:

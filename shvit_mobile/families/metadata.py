@@ -232,6 +232,16 @@ def _describe_stated(path: Path, has_processor: bool, stated: Mapping[str, Any],
     return f"Read from {files} beside the weights: {', '.join(said) or 'nothing'}.{assumed}"
 
 
+def read_architectures(path: Path) -> list[Any]:
+    """Return what a config.json calls the architecture of its model; empty if it cannot be read or says nothing."""
+    try:
+        raw = read_json(path, limit=_MAX_CONFIG_BYTES, error=BadCheckpoint, what="the configuration of a model")
+    except BadCheckpoint:
+        return []
+    inner = raw.get("pretrained_cfg") if isinstance(raw, dict) else None
+    return [one["architecture"] for one in (raw, inner) if isinstance(one, dict) and "architecture" in one]
+
+
 def is_of_another_model(path: Path, variant: str, classes: int) -> bool:
     """Return whether a configuration that lies beside a checkpoint is of another program or describes another model."""
     try:

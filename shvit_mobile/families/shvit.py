@@ -157,9 +157,10 @@ class SingleHeadAttention(nn.Module):
     def __init__(self, dim: int, qk_dim: int, partial_dim: int) -> None:
         super().__init__()
         self.dim, self.qk_dim, self.partial_dim = dim, qk_dim, partial_dim
+        self.in_channels = dim
         self.scale = 1 / sqrt(qk_dim)
         self.pre_norm = nn.GroupNorm(1, partial_dim)
-        self.qkv = ConvNorm(partial_dim, 2 * qk_dim + partial_dim)
+        self.qkv: nn.Module = ConvNorm(partial_dim, 2 * qk_dim + partial_dim)
         self.proj = nn.Sequential(nn.ReLU(), ConvNorm(dim, dim, norm_weight=0.0))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.families.shvit import SHViT
+from torch import nn
 
-CheckpointDialect = Literal["official", "timm", "shvit-mobile"]
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.families.family import Family
+
+CheckpointDialect = Literal["official", "timm", "shvit-mobile", "module"]
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,9 @@ class TrainedModel:
     """A trained model, as `load_checkpoint` returns it.
 
     Attributes:
-        model: The float32 SHViT, in eval mode, on the CPU.
-        variant: "shvit_s1" to "shvit_s4", or "custom".
+        model: The float32 model, in eval mode, on the CPU: normalized images in, logits out.
+        family: Its family.
+        variant: Its architecture: "shvit_s1" to "shvit_s4" or "custom" for a SHViT, or timm's name.
         dialect: The layout of the checkpoint.
         labels: A name for each class, in the order of the logits.
         preprocessing: The preprocessing of the model.
@@ -30,7 +33,8 @@ class TrainedModel:
         stated: The fields of the preprocessing that the file or a config.json beside it states for this training.
     """
 
-    model: SHViT
+    model: nn.Module
+    family: Family
     variant: str
     dialect: CheckpointDialect
     labels: tuple[str, ...]
@@ -42,6 +46,11 @@ class TrainedModel:
     weights_found: tuple[str, ...] = ("root",)
     training_arguments: Mapping[str, Any] = field(default_factory=dict)
     stated: frozenset[str] = frozenset()
+
+    @property
+    def classes(self) -> int:
+        """The number of logits."""
+        return len(self.labels)
 
 
 def override_preprocessing(trained: TrainedModel, changes: Mapping[str, Any]) -> TrainedModel:

@@ -1,11 +1,13 @@
 """Checks of the tensors of a model that was found: dense floats, as many as the file holds, with plausible values."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from shvit_mobile.errors import BadCheckpoint
 from shvit_mobile.families.containers import DOWNLOAD_AGAIN_HINT, format_faults
-from shvit_mobile.families.discover import Candidate
+from shvit_mobile.families.discover import Candidate, StoredTensor
 
 _FLOAT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 # Trained weights are below a million; the product of two numbers above this overflows float32.
@@ -28,8 +30,24 @@ def check_types(candidate: Candidate, name: str) -> None:
 def convert_tensors(candidate: Candidate, name: str) -> dict[str, Tensor]:
     """Return the tensors of a complete model as float32, or raise `BadCheckpoint` if a model cannot run with them."""
     check_types(candidate, name)
-    tensors = {key: _copy_to_float32(one) for key, one in candidate.tensors.items() if isinstance(one, Tensor)}
-    checked = (_describe_value_fault(candidate.rename(key), tensor) for key, tensor in tensors.items())
+    named = {candidate.rename(key): one for key, one in candidate.tensors.items()}
+    return dict(zip(candidate.tensors, convert_values(named, name).values(), strict=True))
+
+
+def convert_values(named: Mapping[str, StoredTensor], name: str) -> dict[str, Tensor]:
+    """Return weights as float32.
+
+    Args:
+        named: The weights by name.
+        name: The file's name in errors.
+
+    Raises:
+        BadCheckpoint: If one has no dense float values, or such that a model cannot run with them.
+    """
+    if found := [fault for fault in map(_describe_type_fault, named, named.values()) if fault]:
+        raise BadCheckpoint(f"{name}: {format_faults(found)}.", why="All weights of a model are float tensors.")
+    tensors = {key: _copy_to_float32(one) for key, one in named.items() if isinstance(one, Tensor)}
+    checked = (_describe_value_fault(key, tensor) for key, tensor in tensors.items())
     if faults := [fault for fault in checked if fault]:
         raise BadCheckpoint(
             f"{name}: {format_faults(faults)}.",

@@ -20,7 +20,7 @@ from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.pipeline.goldens import load_default_golden_images
 from shvit_mobile.pipeline.layer_latency import measure_layer_latencies
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.layers import find_dense_layers
 from shvit_mobile.quantize.overrides import ParameterOverrides
 
 LayerSet = frozenset[str]
@@ -78,7 +78,7 @@ def search_recipe(
 
     trials = SearchTrials(
         run,
-        tuple(name for name, _ in find_dense_convolutions(deployed.module)),
+        tuple(name for name, _ in find_dense_layers(deployed.module)),
         gate,
         costs,
         kept=frozenset(recipe.float_layers),

@@ -21,7 +21,7 @@ from shvit_mobile.contracts.recipe import (
     PTQPassName,
     Recipe,
 )
-from shvit_mobile.errors import InvalidValue, MissingParameter, parse_choice
+from shvit_mobile.errors import ConflictingParameters, InvalidValue, MissingParameter, parse_choice
 from shvit_mobile.pipeline import defaults
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ class ModelOptions:
     """Which model, and how it sees pictures.
 
     Attributes:
-        checkpoint: A file, a folder, an https address, a hub id, or a variant of the authors' release (default: the
-            embedded demo model).
+        checkpoint: A file, a folder, an https address, a hub id, a variant of the authors' release, or a model that is
+            loaded or wrapped already (default: the embedded demo model).
         weights: Which of several models in the file, by the keys that lead to it (default: the first that is not an
             average).
         sha256: The SHA-256 that the file must have; an https address needs it.
-        variant: The variant that the checkpoint must be.
+        variant: The variant that the checkpoint must be, or "timm:" and timm's name of another model.
         labels: Class names in the order of the logits, or a file of them as `read_labels` says (default: the
             checkpoint's own).
         size: (height, width) in pixels (default: the checkpoint's own).
@@ -57,7 +57,7 @@ class ModelOptions:
         InvalidValue, UnknownChoice: If a field of the preprocessing is out of range.
     """
 
-    checkpoint: AnyPath | None = None
+    checkpoint: AnyPath | TrainedModel | None = None
     weights: str | None = None
     sha256: str | None = None
     variant: str | None = None
@@ -96,21 +96,36 @@ class ModelOptions:
             )
 
         from shvit_mobile.families.checkpoints import load_checkpoint
-        from shvit_mobile.families.trained_model import override_preprocessing
+        from shvit_mobile.families.trained_model import TrainedModel, override_preprocessing
         from shvit_mobile.images.label_files import read_labels
 
-        source = defaults.CHECKPOINT if self.checkpoint is None else os.fspath(self.checkpoint)
         named = None if self.labels is None else read_labels(self.labels)
-        trained = load_checkpoint(
-            source,
-            variant=self.variant,
-            labels=None if named is None else named.labels,
-            weights=self.weights,
-            sha256=self.sha256,
-        )
+        if isinstance(self.checkpoint, TrainedModel):
+            trained = self._relabel(self.checkpoint, None if named is None else named.labels)
+        else:
+            trained = load_checkpoint(
+                defaults.CHECKPOINT if self.checkpoint is None else os.fspath(self.checkpoint),
+                variant=self.variant,
+                labels=None if named is None else named.labels,
+                weights=self.weights,
+                sha256=self.sha256,
+            )
         if named is not None:
             trained = replace(trained, notes=(*trained.notes, *named.notes))
         return override_preprocessing(trained, self._list_preprocessing())
+
+    def _relabel(self, trained: TrainedModel, labels: Sequence[str] | None) -> TrainedModel:
+        """Return a model that is loaded already, with other labels if they are given."""
+        from shvit_mobile.families.metadata import check_labels
+
+        for name in ("variant", "weights", "sha256"):
+            if getattr(self, name) is not None:
+                raise ConflictingParameters(
+                    f"`{name}` is given with a loaded model.", why="It says how a file is read.", parameter=name
+                )
+        if labels is None:
+            return trained
+        return replace(trained, labels=check_labels(labels, trained.classes, InvalidValue, "There are"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -188,7 +188,7 @@ def build_manifest(deployed: DeployForm, recipe: Recipe, target: Target, path: P
         precision=recipe.precision,
         model=ModelProvenance(
             variant=trained.variant,
-            classes=trained.model.config.classes,
+            classes=trained.classes,
             source=trained.source,
             dialect=trained.dialect,
             checkpoint_sha256=trained.sha256,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
 from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict, LayerReport, RangeReport
+from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.drift.build_report import build_drift_report
@@ -45,7 +46,7 @@ class ValidateConfig(GateOptions):
     """
 
     artifacts: Sequence[AnyPath]
-    checkpoint: AnyPath | None = None
+    checkpoint: AnyPath | TrainedModel | None = None
     weights: str | None = None
     sha256: str | None = None
     ladder: bool = False
@@ -82,6 +83,18 @@ class ValidateResult:
         return self.verdict is None or self.verdict.passed
 
 
+def _get_timm_variant(manifest: Manifest, checkpoint: AnyPath | TrainedModel | None) -> str | None:
+    """Return the variant as which the checkpoint of an artifact is loaded; None for a SHViT, which is recognized."""
+    if checkpoint is None or isinstance(checkpoint, TrainedModel):
+        return None
+
+    from shvit_mobile.families.timm_family import TIMM_PREFIX, is_timm_model
+
+    model = manifest.model
+    is_other = model.dialect == "timm" and "shvit" not in model.variant and is_timm_model(model.variant)
+    return f"{TIMM_PREFIX}{model.variant}" if is_other else None
+
+
 def validate(config: ValidateConfig, progress: StepCallback | None = None) -> ValidateResult:
     """Run artifacts and their checkpoint on the same images and compare them.
 
@@ -104,7 +117,12 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
     if config.write:
         check_overwrite(*(get_manifest_path(artifact.path) for artifact in artifacts), overwrite=True)
     with steps.step("Loading the checkpoint"):
-        trained = ModelOptions(checkpoint=config.checkpoint, weights=config.weights, sha256=config.sha256).load_model()
+        trained = ModelOptions(
+            checkpoint=config.checkpoint,
+            weights=config.weights,
+            sha256=config.sha256,
+            variant=_get_timm_variant(artifacts[0].manifest, config.checkpoint),
+        ).load_model()
     artifacts = list(sort_by_target(artifacts)) if config.ladder else artifacts
     rungs = list_simulated_rungs(artifacts) if config.ladder else ()
     source = VALIDATION_IMAGES if config.validation is None else config.validation

@@ -127,7 +127,7 @@ def _simulate(
         simulate = build_simulation(deployed, recipe, overrides)
         return np.concatenate([simulate(image[None]) for image in pixels])
     ranges, module = select_int8_ranges(deployed, recipe), apply_overrides(deployed, recipe, overrides).module
-    simulation = fake_quantize(module, ranges, recipe.activations)
+    simulation = fake_quantize(module, deployed.wiring, ranges, recipe.activations)
     return torch.cat([simulation(deployed.prepare(image[None])) for image in pixels]).numpy()
 
 
@@ -191,7 +191,7 @@ def _measure_widths(
         return {}
     ranges, seen = select_int8_ranges(deployed, recipe), dict[str, ActivationRange]()
     module = apply_overrides(deployed, recipe, overrides).module
-    with observe_ranges(module, seen, layers=ranges.keys()):
+    with observe_ranges(module, deployed.wiring, seen, layers=ranges.keys()):
         for image in pixels:
             module(deployed.prepare(image[None]))
     pairs = {

@@ -73,10 +73,15 @@ def quantize_weight(weight: Tensor, scales: Tensor | None = None) -> tuple[Tenso
         scales: float32, shape (out channels,) (default: `compute_channel_scales`).
     """
     scales = compute_channel_scales(weight) if scales is None else scales
-    steps = weight.detach().float() / scales.reshape(-1, *[1] * (weight.ndim - 1))
+    steps = weight.detach().float() / reshape_to_rows(scales, weight)
     return steps.round().clamp(-WEIGHT_MAX, WEIGHT_MAX).to(torch.int8), scales
 
 
 def dequantize_weight(integers: Tensor, scales: Tensor) -> Tensor:
     """Return the weight, float32, that integers and the scales of their output channels represent."""
-    return integers * scales.reshape(-1, *[1] * (integers.ndim - 1))
+    return integers * reshape_to_rows(scales, integers)
+
+
+def reshape_to_rows(scales: Tensor, weight: Tensor) -> Tensor:
+    """Return the scales of output channels in the shape that multiplies a weight, (out channels, 1, ...)."""
+    return scales.reshape(-1, *[1] * (weight.ndim - 1))

@@ -23,7 +23,7 @@ from shvit_mobile.images.augment import augment_images
 from shvit_mobile.images.batches import SkippedImage, group_undecodable, iterate_batches
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.progress import ProgressCallback
-from shvit_mobile.quantize.layers import find_dense_convolutions, is_dynamic_by_default
+from shvit_mobile.quantize.layers import list_static_only_layers
 from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides
 from shvit_mobile.quantize.passes import PTQPassManager, QuantState
@@ -71,8 +71,8 @@ def calibrate_recipe(
         BadImages: If none of the images can be decoded.
     """
     if precision == "int8-dynamic":
-        kept = [name for name, _ in find_dense_convolutions(deployed.module) if not is_dynamic_by_default(name)]
-        return Recipe(precision=precision, float_kinds=FLOAT_KINDS, float_layers=tuple(kept)), None
+        kept = list_static_only_layers(deployed)
+        return Recipe(precision=precision, float_kinds=FLOAT_KINDS, float_layers=kept), None
     if precision in PALETTE_PRECISIONS:
         return Recipe(precision=precision, float_kinds=PALETTE_FLOAT_KINDS), None
     if precision != "int8":
@@ -99,7 +99,7 @@ def calibrate_recipe(
         )
     ranges: dict[str, ActivationRange] = {}
     skipped: list[SkippedImage] = []
-    with observe_ranges(deployed.module, ranges, observer, activations):
+    with observe_ranges(deployed.module, deployed.wiring, ranges, observer, activations):
         for batch in iterate_batches(sample, deployed.trained.preprocessing, size=32, progress=progress):
             deployed.run(batch.pixels)
             skipped += batch.skipped

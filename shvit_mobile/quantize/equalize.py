@@ -5,13 +5,12 @@ magnitudes of activations on calibration images. Weights have a scale per channe
 what matters is the one scale that all channels of an activation share.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from shvit_mobile.deploy.equalization_groups import ChannelSlice, EqualizationGroup, find_equalization_groups
-from shvit_mobile.families.shvit import SHViT
+from shvit_mobile.deploy.wiring import ChannelSlice, EqualizationGroup
 
 # How much of a channel's distance from the others is removed, as a power: half of it moves to the weights.
 _BALANCE_POWER = 0.5
@@ -20,15 +19,17 @@ OUTLIER_LOG2_DISTANCE = 3.0
 MAX_EXPONENT = 30
 
 
-def compute_equalization_exponents(module: SHViT, magnitudes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def compute_equalization_exponents(
+    groups: Sequence[EqualizationGroup], magnitudes: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """Compute the exponents for `scale_channels` that give the channels of each group similar magnitudes.
 
     Args:
-        module: The deploy form.
-        magnitudes: By convolution, the largest magnitude of each output channel on calibration images, after the
+        groups: The groups.
+        magnitudes: By layer, the largest magnitude of each output channel on calibration images, after the
             layer's relu if it has one; shape (channels,).
     """
-    return {group.name: compute_group_exponents(group, magnitudes) for group in find_equalization_groups(module)}
+    return {group.name: compute_group_exponents(group, magnitudes) for group in groups}
 
 
 def compute_group_exponents(group: EqualizationGroup, magnitudes: Mapping[str, Tensor]) -> Tensor:

@@ -8,28 +8,26 @@ from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, ActivationRange, Reci
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe
 
-# The first convolution of the stem.
-FIRST_LAYERS = ("patch_embed.0",)
-# The buffer of the mean that is subtracted from pixels before it, if the deploy form takes pixels.
-PIXEL_MEAN_BUFFER = "patch_embed.centre.mean"
+DenseLayer = nn.Conv2d | nn.Linear
 
 
-def find_dense_convolutions(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
-    """Yield the layers that int8 quantizes, by name: convolutions that mix channels."""
+def find_dense_layers(module: nn.Module) -> Iterator[tuple[str, DenseLayer]]:
+    """Yield the layers that int8 quantizes: convolutions and linear layers that mix channels, without the head.
+
+    Subclasses that compute something else than their base are left out.
+    """
+    width = get_head_width(module)
     for name, layer in module.named_modules():
-        if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+        is_dense = isinstance(layer, nn.Conv2d) and type(layer).forward is nn.Conv2d.forward and layer.groups == 1
+        is_linear = isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward
+        if is_dense or (is_linear and layer.out_features != width):
             yield name, layer
 
 
-def find_layers_before_relu(module: nn.Module) -> set[str]:
-    """Return the layers whose output is used by a relu only; int8 rounds it after the relu."""
-    relus = {name for name, layer in module.named_modules() if isinstance(layer, nn.ReLU)}
-    graph = fx.symbolic_trace(module).graph
-    return {
-        str(node.target)
-        for node in graph.nodes
-        if node.op == "call_module" and len(node.users) == 1 and next(iter(node.users)).target in {"relu", *relus}
-    }
+def get_head_width(module: nn.Module) -> int | None:
+    """Return the outputs of the last linear layer, which are the logits; None if there is no linear layer."""
+    linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    return linear[-1].out_features if linear else None
 
 
 def select_int8_ranges(deployed: DeployForm, recipe: Recipe) -> dict[str, ActivationRange]:
@@ -49,16 +47,18 @@ def select_int8_layers(deployed: DeployForm, recipe: Recipe) -> set[str]:
         BadRecipe: If the recipe has another precision, or its layers are not the model's.
     """
     check_recipe_layers(deployed, recipe)
-    return {name for name, _ in find_dense_convolutions(deployed.module)} - set(recipe.float_layers)
+    return {name for name, _ in find_dense_layers(deployed.module)} - set(recipe.float_layers)
 
 
-def is_dynamic_by_default(name: str) -> bool:
-    """Return whether int8-dynamic quantizes a layer by default.
+def list_static_only_layers(deployed: DeployForm) -> tuple[str, ...]:
+    """Return the layers that int8-dynamic leaves in float by default.
 
-    It leaves out the first layer, where measuring the range takes longer than int8 saves on three channels, and
-    squeeze-excites, which see a single position.
+    They are the first layers, where measuring the range takes longer than int8 saves on three channels, and those that
+    see a single position, as in a squeeze-excite.
     """
-    return not (name in FIRST_LAYERS or ".se." in name)
+    single = {call.name for call in deployed.wiring.calls if call.kind != "residual" and call.positions == 1}
+    kept = single | set(deployed.wiring.first_layers)
+    return tuple(name for name, _ in find_dense_layers(deployed.module) if name in kept)
 
 
 def find_layer_name(node: fx.Node) -> str:
@@ -69,17 +69,15 @@ def find_layer_name(node: fx.Node) -> str:
 
 
 def check_recipe_layers(deployed: DeployForm, recipe: Recipe) -> None:
-    """Raise `BadRecipe` unless the recipe has a range for each dense convolution that it does not keep float."""
+    """Raise `BadRecipe` unless the recipe has a range for each dense layer that it does not keep float."""
     if recipe.precision not in INT8_ARITHMETIC:
         raise BadRecipe(f"The recipe's precision is {recipe.precision}, not int8.")
-    layers = {name for name, _ in find_dense_convolutions(deployed.module)}
+    layers = {name for name, _ in find_dense_layers(deployed.module)}
     unknown = sorted((set(recipe.ranges) | set(recipe.float_layers)) - layers)
     static = recipe.precision == "int8"
     missing = sorted(layers - set(recipe.ranges) - set(recipe.float_layers)) if static else []
     if unknown or missing:
-        first = (
-            f"it names {unknown[0]}, which is no dense convolution" if unknown else f"it has no range of {missing[0]}"
-        )
+        first = f"it names {unknown[0]}, which is no dense layer" if unknown else f"it has no range of {missing[0]}"
         raise BadRecipe(
             f"The recipe does not fit {deployed.trained.variant}: {first}.",
             why="A recipe belongs to the model it was calibrated on.",

@@ -8,13 +8,15 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, ObserverName
 from shvit_mobile.deploy.layers import hook_layers
-from shvit_mobile.quantize.layers import find_dense_convolutions, find_layers_before_relu
+from shvit_mobile.deploy.wiring import Wiring
+from shvit_mobile.quantize.layers import find_dense_layers
 from shvit_mobile.quantize.observers import create_observer
 
 
 @contextmanager
 def observe_ranges(
     module: nn.Module,
+    wiring: Wiring,
     ranges: dict[str, ActivationRange],
     observer: ObserverName = "min-max",
     activations: ActivationScheme = "affine",
@@ -25,13 +27,13 @@ def observe_ranges(
 
     Args:
         module: The deploy form; run it inside the context.
+        wiring: Its wiring.
         ranges: Receives the ranges, by layer.
         observer: How a range is derived from the values.
         activations: How int8 divides a range into integers.
         layers: The layers to observe (default: all dense convolutions).
     """
-    relus = find_layers_before_relu(module)
-    observed = [(name, layer) for name, layer in find_dense_convolutions(module) if layers is None or name in layers]
+    observed = [(name, layer) for name, layer in find_dense_layers(module) if layers is None or name in layers]
     ends = {name: [create_observer(observer, activations) for _ in range(2)] for name, _ in observed}
     locks = {name: Lock() for name in ends}
 
@@ -39,7 +41,7 @@ def observe_ranges(
         input_observer, output_observer = ends[name]
         with locks[name]:  # batches run in several threads; what observers store does not depend on their order
             input_observer.update(inputs[0])
-            output_observer.update(output.relu() if name in relus else output)
+            output_observer.update(output.relu() if name in wiring.layers_before_relu else output)
 
     with hook_layers(observed, update_observers):
         yield

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from shvit_mobile.contracts.artifact import MAX_ARTIFACT_BYTES, Artifact, get_recipe_path
 from shvit_mobile.contracts.files import read_bytes
@@ -26,11 +26,10 @@ from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
 from shvit_mobile.deploy.equalization_groups import scale_channels
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.deploy.layers import get_bias, get_convolution
+from shvit_mobile.deploy.layers import get_bias, get_layer
 from shvit_mobile.errors import BadRecipe
-from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import WEIGHT_SCALE, dequantize_weight
-from shvit_mobile.quantize.layers import FIRST_LAYERS, PIXEL_MEAN_BUFFER, find_dense_convolutions, select_int8_layers
+from shvit_mobile.quantize.layers import find_dense_layers, select_int8_layers
 
 # The prefixes of the tensors' names in a file; an equalization group or a layer of the deploy form follows.
 EXPONENTS, INTEGERS, SCALES, BIAS, MEAN = "exponents", "integers", "scales", "bias", "mean"
@@ -46,22 +45,31 @@ class ParameterOverrides:
         integers: By int8 layer, int8, shaped as the weight.
         scales: By int8 layer, float32, shape (out channels,): the scales of `integers`.
         biases: By int8 layer, float32, shape (out channels,).
-        mean: Subtracted from pixels in place of the mean, float32, shape (3,); None if the mean stays.
+        means: By buffer, what is subtracted from pixels in place of the mean, float32, shape (3,).
     """
 
     exponents: Mapping[str, Tensor] = field(default_factory=dict)
     integers: Mapping[str, Tensor] = field(default_factory=dict)
     scales: Mapping[str, Tensor] = field(default_factory=dict)
     biases: Mapping[str, Tensor] = field(default_factory=dict)
-    mean: Tensor | None = None
+    means: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> Tensor | None:
+        """What is subtracted from pixels in place of the mean, float32, shape (3,); None if the mean stays."""
+        return next(iter(self.means.values()), None)
 
     @property
     def file_bytes(self) -> bytes:
         """The overrides as a safetensors file."""
-        kinds = {EXPONENTS: self.exponents, INTEGERS: self.integers, SCALES: self.scales, BIAS: self.biases}
+        kinds = {
+            EXPONENTS: self.exponents,
+            INTEGERS: self.integers,
+            SCALES: self.scales,
+            BIAS: self.biases,
+            MEAN: self.means,
+        }
         tensors = {f"{kind}:{name}": t for kind, named in kinds.items() for name, t in named.items()}
-        if self.mean is not None:
-            tensors[f"{MEAN}:{PIXEL_MEAN_BUFFER}"] = self.mean
         return save({name: tensor.contiguous() for name, tensor in sorted(tensors.items())})
 
     @cached_property
@@ -103,7 +111,7 @@ class ParameterOverrides:
             if kind not in named:
                 raise ValueError(f"it has {key}")
             named[kind][name] = tensor
-        return cls(named[EXPONENTS], named[INTEGERS], named[SCALES], named[BIAS], named[MEAN].get(PIXEL_MEAN_BUFFER))
+        return cls(named[EXPONENTS], named[INTEGERS], named[SCALES], named[BIAS], named[MEAN])
 
 
 # A recipe and its overrides, which is None if it has none.
@@ -202,7 +210,8 @@ def apply_equalization(deployed: DeployForm, recipe: Recipe, overrides: Paramete
     check_overrides(recipe, overrides)
     if overrides is None or not overrides.exponents:
         return deployed
-    return replace(deployed, module=_apply_checked(scale_channels, deployed.module, overrides.exponents))
+    scaled = _apply_checked(scale_channels, deployed.module, deployed.wiring.groups, overrides.exponents)
+    return deployed.replace_module(scaled)
 
 
 @torch.no_grad()
@@ -218,35 +227,37 @@ def apply_overrides(deployed: DeployForm, recipe: Recipe, overrides: ParameterOv
     check_overrides(recipe, overrides)
     if overrides is None:
         return deployed
-    module = apply_equalization(deployed, recipe, overrides).module
-    layers = select_int8_layers(deployed, recipe)
-    return replace(deployed, module=_apply_checked(override_parameters, module, overrides, layers))
+    scaled, layers = apply_equalization(deployed, recipe, overrides), select_int8_layers(deployed, recipe)
+    return deployed.replace_module(_apply_checked(override_parameters, scaled, overrides, layers))
 
 
-def override_parameters(module: SHViT, overrides: ParameterOverrides, layers: Iterable[str]) -> SHViT:
-    """Return a copy of `module` with the weights and biases of `layers` overridden.
+def override_parameters(deployed: DeployForm, overrides: ParameterOverrides, layers: Iterable[str]) -> nn.Module:
+    """Return a copy of the module with the weights and biases of `layers` overridden.
+
+    The mean is overridden if the layers that take the image are among them.
 
     Raises:
         ValueError, KeyError, RuntimeError: If the module lacks a layer, or has it in another shape.
     """
-    changed, names = deepcopy(module), {name for name, _ in find_dense_convolutions(module)}
+    changed, names = deepcopy(deployed.module), {name for name, _ in find_dense_layers(deployed.module)}
     unknown = sorted({*overrides.integers, *overrides.biases} - names)
     if unknown:
-        raise ValueError(f"there is no dense convolution {unknown[0]}")
+        raise ValueError(f"there is no dense layer {unknown[0]}")
     for name in layers:
-        layer = get_convolution(changed, name)
+        layer = get_layer(changed, name)
         if name in overrides.integers:
             scales = overrides.scales[name].to(layer.weight)
             layer.weight.copy_(dequantize_weight(overrides.integers[name], scales))
             layer.register_buffer(WEIGHT_SCALE, scales)
         if name in overrides.biases:
             get_bias(layer).copy_(overrides.biases[name])
-        if name in FIRST_LAYERS and overrides.mean is not None:
-            changed.get_buffer(PIXEL_MEAN_BUFFER).copy_(overrides.mean.reshape(1, -1, 1, 1))
+        if name in deployed.first_layers:
+            for buffer, mean in overrides.means.items():
+                changed.get_buffer(buffer).copy_(mean.reshape(1, -1, 1, 1))
     return changed
 
 
-def _apply_checked(change: Callable[..., SHViT], *arguments: Any) -> SHViT:
+def _apply_checked(change: Callable[..., nn.Module], *arguments: Any) -> nn.Module:
     """Call `change` and turn its errors into `BadRecipe`: missing tensors, or tensors of other shapes."""
     try:
         return change(*arguments)

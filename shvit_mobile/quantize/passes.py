@@ -16,21 +16,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, ObserverName, PTQPassGain, PTQPassName
-from shvit_mobile.deploy.equalization_groups import find_equalization_groups, scale_channels
+from shvit_mobile.deploy.equalization_groups import scale_channels
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.deploy.layers import get_bias, get_convolution, hook_layers
-from shvit_mobile.families.shvit import SHViT
+from shvit_mobile.deploy.layers import get_bias, get_layer, hook_layers
+from shvit_mobile.deploy.wiring import Wiring
+from shvit_mobile.families.batchnorm import WeightedLayer
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.quantize.affine import WEIGHT_MAX, compute_channel_scales, dequantize_weight, quantize_weight
 from shvit_mobile.quantize.equalize import compute_equalization_exponents
 from shvit_mobile.quantize.fake_quant import fake_quantize
 from shvit_mobile.quantize.gptq import round_with_gptq
-from shvit_mobile.quantize.layers import (
-    FIRST_LAYERS,
-    PIXEL_MEAN_BUFFER,
-    find_dense_convolutions,
-    find_layers_before_relu,
-)
+from shvit_mobile.quantize.layers import DenseLayer, find_dense_layers
 from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, override_parameters
 from shvit_mobile.threads import map_in_order
@@ -92,7 +88,7 @@ class PTQPassManager:
         self.fit_images = _InputBatches(deployed, fit_pixels)
         self.held_out_images = _InputBatches(deployed, held_out_pixels)
         self.reference_logits = _compute_logits(deployed.module, self.held_out_images)
-        self.layers = tuple(name for name, _ in find_dense_convolutions(deployed.module))
+        self.layers = tuple(name for name, _ in find_dense_layers(deployed.module))
         self.moments_cache: tuple[str, dict[str, _InputMoments]] | None = None
         self.passes: dict[PTQPassName, Callable[[QuantState], QuantState]] = {
             "whole-pixels": self.make_input_exact,
@@ -109,7 +105,7 @@ class PTQPassManager:
     def evaluate(self, state: QuantState, *, weights: bool = True) -> float:
         """Compute the SQNR of the logits on the images held out, in dB; if not `weights`, with float weights."""
         form, ranges = self.build_quantized_form(state), dict(state.ranges)
-        simulation = fake_quantize(form, ranges, self.activations, weights=weights)
+        simulation = fake_quantize(form, self.deployed.wiring, ranges, self.activations, weights=weights)
         return sqnr(self.reference_logits.numpy(), _compute_logits(simulation, self.held_out_images).numpy())
 
     def run_passes(
@@ -138,22 +134,23 @@ class PTQPassManager:
                 levels = {weights: after, (not weights): self.evaluate(state, weights=not weights)}
             yield state, gains
 
-    def build_quantized_form(self, state: QuantState) -> SHViT:
+    def build_quantized_form(self, state: QuantState) -> nn.Module:
         """Return the deploy form with all overrides of a state."""
         return override_parameters(self.scale_channels(state), state.overrides, self.layers)
 
-    def scale_channels(self, state: QuantState) -> SHViT:
-        return scale_channels(self.deployed.module, state.overrides.exponents)
+    def scale_channels(self, state: QuantState) -> DeployForm:
+        groups = self.deployed.wiring.groups
+        return self.deployed.replace_module(scale_channels(self.deployed.module, groups, state.overrides.exponents))
 
-    def build_unrounded_form(self, state: QuantState) -> SHViT:
+    def build_unrounded_form(self, state: QuantState) -> nn.Module:
         """Return the deploy form with the overrides of a state, but with float weights."""
         overrides = replace(state.overrides, integers={}, scales={})
         return override_parameters(self.scale_channels(state), overrides, self.layers)
 
-    def measure_ranges(self, module: SHViT, layers: Container[str] | None = None) -> dict[str, ActivationRange]:
+    def measure_ranges(self, module: nn.Module, layers: Container[str] | None = None) -> dict[str, ActivationRange]:
         """Measure the ranges of `layers` (default: all)."""
         ranges: dict[str, ActivationRange] = {}
-        with observe_ranges(module, ranges, self.observer, self.activations, layers=layers):
+        with observe_ranges(module, self.deployed.wiring, ranges, self.observer, self.activations, layers=layers):
             _compute_logits(module, self.fit_images)
         return ranges
 
@@ -163,29 +160,35 @@ class PTQPassManager:
         The stem's padding stands for that integer and no longer for the mean. The integer is the mean of the colors
         weighted by the stem's weights, rounded.
         """
-        if self.deployed.input_domain != "pixels":
+        buffer, layers = self.deployed.mean_name, self.deployed.first_layers
+        if buffer is None or len(layers) != 1 or layers[0] not in state.ranges:
             return state
-        name = FIRST_LAYERS[0]
-        layer = get_convolution(self.build_unrounded_form(state), name)
-        mean = self.deployed.module.get_buffer(PIXEL_MEAN_BUFFER).flatten()
+        (name,) = layers
+        layer = get_layer(self.build_unrounded_form(state), name)
+        mean = self.deployed.module.get_buffer(buffer).flatten()
         share = layer.weight.square().sum((0, 2, 3))
         middle = float((share * mean).sum() / share.sum().clamp(min=1e-30))
         # The difference of 0 to 255 and any integer in between fits int8.
         middle = min(max(round(middle), 0), 255)
         offset = torch.full_like(mean, middle)
         bias = get_bias(layer) + layer.weight.sum((2, 3)) @ (offset - mean)
-        overrides = replace(state.overrides, mean=offset, biases={**state.overrides.biases, name: bias.detach()})
+        overrides = replace(
+            state.overrides, means={buffer: offset}, biases={**state.overrides.biases, name: bias.detach()}
+        )
         seen = state.ranges[name].model_copy(update={"input": (-float(middle), 255.0 - middle)})
         return QuantState({**state.ranges, name: seen}, overrides)
 
     def equalize(self, state: QuantState) -> QuantState:
         """Equalize the channels of equalization groups, one kind of group at a time, if that helps."""
-        magnitudes = measure_output_magnitudes(self.deployed.module, self.fit_images)
-        groups = list(find_equalization_groups(self.deployed.module))
-        exponents = compute_equalization_exponents(self.deployed.module, magnitudes)
+        magnitudes = measure_output_magnitudes(self.deployed.module, self.deployed.wiring, self.fit_images)
+        groups = self.deployed.wiring.groups
+        exponents = compute_equalization_exponents(groups, magnitudes)
         level = self.evaluate(state, weights=False)
-        for kind in dict.fromkeys(group.kind for group in groups):
-            of_kind = {group.name: exponents[group.name] for group in groups if group.kind == kind}
+        kinds = {group.name: self.deployed.trained.family.get_group_kind(group.producer.layer) for group in groups}
+        for kind in dict.fromkeys(kinds.values()):
+            if kind is None:
+                continue
+            of_kind = {name: exponents[name] for name in kinds if kinds[name] == kind}
             changed = self.apply_exponents(state, of_kind)
             changed_level = self.evaluate(changed, weights=False)
             if changed_level > level + MIN_GAIN_DB:
@@ -197,21 +200,21 @@ class PTQPassManager:
         nonzero = {name: values for name, values in exponents.items() if values.any()}
         overrides = replace(state.overrides, exponents={**state.overrides.exponents, **nonzero})
         changed = QuantState(state.ranges, replace(overrides, biases=self.rescale_biases(state, overrides)))
-        groups = find_equalization_groups(self.deployed.module)
+        groups = self.deployed.wiring.groups
         layers = {layer for group in groups if group.name in exponents for layer in group.layers}
         ranges = self.measure_ranges(self.build_unrounded_form(changed), layers)
-        first = FIRST_LAYERS[0]
-        if first in ranges:
+        for first in ranges.keys() & set(self.deployed.first_layers):
             # Its output is scaled, its input is not.
             ranges[first] = ranges[first].model_copy(update={"input": state.ranges[first].input})
         return replace(changed, ranges={**state.ranges, **ranges})
 
     def rescale_biases(self, state: QuantState, overrides: ParameterOverrides) -> dict[str, Tensor]:
         """Return the overridden biases of a state, scaled as the channels of `overrides` are."""
-        before, after = self.scale_channels(state), scale_channels(self.deployed.module, overrides.exponents)
+        before = self.scale_channels(state).module
+        after = scale_channels(self.deployed.module, self.deployed.wiring.groups, overrides.exponents)
         biases = {}
         for name, bias in state.overrides.biases.items():
-            old, new = (get_bias(get_convolution(module, name)) for module in (before, after))
+            old, new = (get_bias(get_layer(module, name)) for module in (before, after))
             # Without a bias the ratio is 1.
             biases[name] = bias * torch.where(old != 0, new / old, 1.0)
         return biases
@@ -220,7 +223,7 @@ class PTQPassManager:
         """Choose the scales at which rounding to nearest changes each layer's output least."""
         module, scales, integers = self.build_unrounded_form(state), {}, {}
         for name, inputs in self.collect_input_moments(state).items():
-            weight = get_convolution(module, name).weight
+            weight = get_layer(module, name).weight
             scales[name] = _search_clipped_scales(weight, inputs.moments.diagonal())
             integers[name] = quantize_weight(weight, scales[name])[0]
         return replace(state, overrides=replace(state.overrides, scales=scales, integers=integers))
@@ -228,7 +231,7 @@ class PTQPassManager:
     def round_weights(self, state: QuantState) -> QuantState:
         """Choose the integers that change each layer's output least."""
         module, moments = self.build_unrounded_form(state), self.collect_input_moments(state)
-        weights = {name: get_convolution(module, name).weight for name in moments}
+        weights = {name: get_layer(module, name).weight for name in moments}
         scales = {name: compute_channel_scales(weight) for name, weight in weights.items()} | dict(
             state.overrides.scales
         )
@@ -243,9 +246,9 @@ class PTQPassManager:
         unrounded, quantized = self.build_unrounded_form(state), self.build_quantized_form(state)
         biases = dict(state.overrides.biases)
         for name, inputs in self.collect_input_moments(state).items():
-            layer = get_convolution(quantized, name)
+            layer = get_layer(quantized, name)
             rounded = dequantize_weight(*quantize_weight(layer.weight, state.overrides.scales.get(name)))
-            error = rounded - get_convolution(unrounded, name).weight
+            error = rounded - get_layer(unrounded, name).weight
             biases[name] = (get_bias(layer).double() - error.flatten(1).double() @ inputs.mean).float()
         return replace(state, overrides=replace(state.overrides, biases=biases))
 
@@ -283,25 +286,25 @@ def _compute_logits(module: nn.Module, images: Iterable[Tensor]) -> Tensor:
     return torch.cat(list(map_in_order(module, images)))
 
 
-def measure_output_magnitudes(module: SHViT, images: Iterable[Tensor]) -> dict[str, Tensor]:
-    """Measure the largest magnitude of each output channel of each convolution, after its relu if it has one."""
-    relus = find_layers_before_relu(module)
+def measure_output_magnitudes(module: nn.Module, wiring: Wiring, images: Iterable[Tensor]) -> dict[str, Tensor]:
+    """Measure the largest magnitude of each output channel of each layer, after its relu if it has one."""
     magnitudes: dict[str, Tensor] = {}
     lock = Lock()
 
-    def update_magnitudes(name: str, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-        largest = (output.relu() if name in relus else output.abs()).amax((0, 2, 3))
+    def update_magnitudes(name: str, layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        values = output.relu() if name in wiring.layers_before_relu else output.abs()
+        largest = values.movedim(-1 if isinstance(layer, nn.Linear) else 1, 0).flatten(1).amax(1)
         with lock:
             magnitudes[name] = torch.maximum(magnitudes[name], largest) if name in magnitudes else largest
 
-    convolutions = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
-    with hook_layers(convolutions, update_magnitudes):
+    layers = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, WeightedLayer)]
+    with hook_layers(layers, update_magnitudes):
         _compute_logits(module, images)
     return magnitudes
 
 
-def _measure_input_moments(module: SHViT, images: Iterable[Tensor]) -> dict[str, _InputMoments]:
-    """Measure the input moments of each dense convolution."""
+def _measure_input_moments(module: nn.Module, images: Iterable[Tensor]) -> dict[str, _InputMoments]:
+    """Measure the input moments of each dense layer."""
     moments: dict[str, Tensor] = {}
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
@@ -309,14 +312,16 @@ def _measure_input_moments(module: SHViT, images: Iterable[Tensor]) -> dict[str,
 
     def store_moments(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
         rows = _unfold_input(layer, inputs[0])  # type: ignore[arg-type]
-        in_thread.moments[name] = (rows.T @ rows, rows.sum(0), len(rows))
+        found = (rows.T @ rows, rows.sum(0), len(rows))
+        before = in_thread.moments.get(name)  # of an earlier call of the same layer
+        in_thread.moments[name] = tuple(a + b for a, b in zip(before, found, strict=True)) if before else found
 
     def measure_batch(batch: Tensor) -> dict[str, tuple[Tensor, Tensor, int]]:
         in_thread.moments = {}
         module(batch)
         return in_thread.moments
 
-    with hook_layers(find_dense_convolutions(module), store_moments), torch.inference_mode():
+    with hook_layers(find_dense_layers(module), store_moments), torch.inference_mode():
         for found in map_in_order(measure_batch, images):
             for name, (product, total, count) in found.items():
                 moments[name] = moments.get(name, 0) + product.double()
@@ -325,15 +330,28 @@ def _measure_input_moments(module: SHViT, images: Iterable[Tensor]) -> dict[str,
     return {name: _InputMoments(moments[name] / counts[name], sums[name] / counts[name]) for name in moments}
 
 
-def _unfold_input(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
-    """Return the rows that a convolution multiplies by its weights, shape (positions, elements of a weight row)."""
-    if layer.kernel_size == (1, 1):
+def _unfold_input(layer: DenseLayer, inputs: Tensor) -> Tensor:
+    """Return the rows that a layer multiplies by its weights, shape (positions, elements of a weight row)."""
+    if isinstance(layer, nn.Linear):
+        return _thin_out(inputs.flatten(0, -2))
+    if layer.kernel_size == (1, 1) and layer.stride == (1, 1):
         columns = inputs.flatten(2)
     else:
-        if isinstance(layer.padding, str):
-            raise TypeError("a convolution of the deploy form does not pad by name")
-        columns = F.unfold(inputs, layer.kernel_size, padding=layer.padding, stride=layer.stride)
-    rows = columns.transpose(1, 2).flatten(0, 1)
+        columns = F.unfold(
+            inputs, layer.kernel_size, dilation=layer.dilation, padding=_get_padding(layer), stride=layer.stride
+        )
+    return _thin_out(columns.transpose(1, 2).flatten(0, 1))
+
+
+def _get_padding(conv: nn.Conv2d) -> tuple[int, ...]:
+    """Return the padding of a convolution as numbers; "same" pads as many on both sides for odd kernels."""
+    if not isinstance(conv.padding, str):
+        return conv.padding
+    sides = [d * (k - 1) for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
+    return (0, 0) if conv.padding == "valid" else tuple(side // 2 for side in sides)
+
+
+def _thin_out(rows: Tensor) -> Tensor:
     return rows[:: max(1, len(rows) // _MAX_POSITIONS)]
 
 

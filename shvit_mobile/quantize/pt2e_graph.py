@@ -29,6 +29,7 @@ with silence_libraries():
     from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 _ATEN = torch.ops.aten
+_LAYER_OPERATORS = (_ATEN.conv2d.default, _ATEN.conv2d.padding, _ATEN.convolution.default, _ATEN.linear.default)
 
 
 def build_quantized_graph(
@@ -57,7 +58,7 @@ def build_quantized_graph(
     heads = {f"{name}.linear" for name, layer in form.named_modules() if isinstance(layer, EqualizedHead)}
     layers = select_int8_layers(deployed, recipe)
     quantizer = RecipeQuantizer(layers, recipe, heads, _collect_weight_scales(form))
-    example = torch.zeros(shape or (1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size))
+    example = torch.zeros(shape or (1, 3, *deployed.trained.preprocessing.size))
     with silence_libraries(), torch.no_grad():
         exported = torch.export.export(form, (example,)).module()
         prepared = prepare_pt2e(exported, quantizer)
@@ -77,7 +78,7 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:
             name = find_layer_name(node)
-            if node.target in (_ATEN.conv2d.default, _ATEN.convolution.default) and name in self.layers:
+            if node.target in _LAYER_OPERATORS and name in self.layers:
                 weight = self.create_weight_qspec(name)
                 if name in self.ranges:
                     _annotate_static(node, self.ranges[name], self.activations, weight)

@@ -14,8 +14,14 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.deploy.layers import get_bias, get_convolution
-from shvit_mobile.quantize.affine import WEIGHT_MAX, choose_affine_parameters, compute_channel_scales, get_weight_scales
+from shvit_mobile.deploy.layers import get_bias, get_layer
+from shvit_mobile.quantize.affine import (
+    WEIGHT_MAX,
+    choose_affine_parameters,
+    compute_channel_scales,
+    get_weight_scales,
+    reshape_to_rows,
+)
 from shvit_mobile.quantize.layers import select_int8_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
 from shvit_mobile.quantize.pt2e_graph import RecipeQuantizer
@@ -119,12 +125,12 @@ def build_training_graph(
     form = deepcopy(apply_overrides(deployed, recipe, overrides).module).to(device)
     scales: dict[str, Tensor] = {}
     for name, seen in ranges.items():
-        layer = get_convolution(form, name)
+        layer = get_layer(form, name)
         carried = get_weight_scales(layer)
         scales[name] = (compute_channel_scales(layer.weight) if carried is None else carried).clone()
         step = choose_affine_parameters(*seen.output, recipe.activations).scale
         layer.requires_grad_(True)
-        register_parametrization(layer, "weight", _Int8StepParametrization(scales[name].reshape(-1, 1, 1, 1)))
+        register_parametrization(layer, "weight", _Int8StepParametrization(reshape_to_rows(scales[name], layer.weight)))
         bias_steps = torch.full_like(get_bias(layer).detach(), step)
         register_parametrization(layer, "bias", _Int8StepParametrization(bias_steps))
     quantizer = _TrainingQuantizer(set(ranges), recipe, set(), scales)
@@ -150,4 +156,4 @@ def _round_like_fake_quant(weight: Tensor, scales: Tensor) -> Tensor:
     """Round a weight to integers, int8, with torchao's own operator, so that ties are rounded the same way."""
     zeros = torch.zeros_like(scales, dtype=torch.int32)
     values = torch.fake_quantize_per_channel_affine(weight, scales, zeros, 0, -WEIGHT_MAX, WEIGHT_MAX)
-    return (values / scales.reshape(-1, 1, 1, 1)).round().to(torch.int8)
+    return (values / reshape_to_rows(scales, weight)).round().to(torch.int8)

@@ -5,7 +5,6 @@ pass through the network once, unit by unit, and each trial starts at the first 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import groupby
 from math import prod
@@ -17,13 +16,12 @@ from torch import Tensor, nn
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.deploy.layers import hook_layers
 from shvit_mobile.errors import BadImages
-from shvit_mobile.families.shvit import SHViT
+from shvit_mobile.families.family import ModelUnit
 from shvit_mobile.metrics import compute_mean_kl, sqnr
 from shvit_mobile.progress import ProgressCallback
-from shvit_mobile.quantize.fake_quant import LayerConnections, fake_quantize, iterate_units
-from shvit_mobile.quantize.layers import FIRST_LAYERS, PIXEL_MEAN_BUFFER, find_dense_convolutions, select_int8_ranges
+from shvit_mobile.quantize.fake_quant import fake_quantize
+from shvit_mobile.quantize.layers import find_dense_layers, select_int8_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_equalization, apply_overrides
 from shvit_mobile.threads import map_in_order
 
@@ -91,8 +89,8 @@ class _LogitDistance:
 class _ActivationStream:
     """The values of all images, which pass through the units of a module."""
 
-    def __init__(self, module: SHViT, images: Sequence[Tensor]) -> None:
-        self.units = [unit for _, unit in iterate_units(module)]
+    def __init__(self, units: Sequence[ModelUnit], images: Sequence[Tensor]) -> None:
+        self.units = [unit for _, unit in units]
         self.values, self.position = list(images), 0
 
     def advance_to(self, position: int) -> Sequence[Tensor]:
@@ -125,26 +123,32 @@ class _SensitivityTrials:
             raise BadImages("There are no images to measure sensitivity on.", why="Each value is a mean over images.")
         self.deployed, self.recipe, self.overrides = deployed, recipe, overrides
         chosen = select_int8_ranges(deployed, recipe)
-        self.layers = tuple(name for name, _ in find_dense_convolutions(deployed.module) if name in chosen)
-        self.blocks = {block: tuple(layers) for block, layers in groupby(self.layers, key=_get_block_name)}
+        self.layers = tuple(name for name, _ in find_dense_layers(deployed.module) if name in chosen)
+        self.blocks = {
+            block: tuple(layers) for block, layers in groupby(self.layers, key=deployed.trained.family.get_block)
+        }
         self.names = sorted([*self.blocks, *self.layers], key=lambda name: self.find_first_unit(self.get_layers(name)))
-        self.wiring = LayerConnections.from_module(deployed.module)
-        self.costs = _count_macs_and_weights(deployed.module, images[0].shape[1:])
+        self.costs = _count_macs_and_weights(deployed)
         batches = torch.split(torch.cat(list(images)), _BATCH)
-        module, int8 = apply_equalization(deployed, recipe, overrides).module, self.build_variant(self.layers)
-        self.reference_logits = _compute_logits_from(module, batches).numpy()
+        reference = self.list_units(apply_equalization(deployed, recipe, overrides).module)
+        int8 = self.list_units(self.build_variant(self.layers))
+        self.reference_logits = _compute_logits_from(reference, batches).numpy()
         self.int8 = self.measure_distance(_compute_logits_from(int8, batches))
-        self.float_values, self.int8_values = _ActivationStream(module, batches), _ActivationStream(int8, batches)
+        self.float_values, self.int8_values = _ActivationStream(reference, batches), _ActivationStream(int8, batches)
 
     def measure_row(self, name: str) -> SensitivityRow:
         """Measure a layer or a block."""
         layers = self.get_layers(name)
         start, others = self.find_first_unit(layers), tuple(other for other in self.layers if other not in layers)
         alone = self.measure_distance(
-            _compute_logits_from(self.build_variant(layers), self.float_values.advance_to(start), start)
+            _compute_logits_from(
+                self.list_units(self.build_variant(layers))[start:], self.float_values.advance_to(start)
+            )
         )
         without = self.measure_distance(
-            _compute_logits_from(self.build_variant(others), self.int8_values.advance_to(start), start)
+            _compute_logits_from(
+                self.list_units(self.build_variant(others))[start:], self.int8_values.advance_to(start)
+            )
         )
         figures: dict[str, Any] = {
             "quantized_db": alone.db,
@@ -163,54 +167,46 @@ class _SensitivityTrials:
 
     def find_first_unit(self, layers: Sequence[str]) -> int:
         """Return the position of the first unit whose output depends on whether `layers` are in int8."""
-        names = [name for name, _ in iterate_units(self.deployed.module)]
-        # The subtraction of the mean belongs to the first layer.
-        changing = [*layers, *(PIXEL_MEAN_BUFFER for layer in layers if layer in FIRST_LAYERS)]
-        return min(n for n, unit in enumerate(names) for layer in changing if f"{layer}.".startswith(f"{unit}."))
+        names = [name for name, _ in self.list_units(self.deployed.module)]
+        # The subtraction of the mean belongs to the first layers.
+        takes_image = not set(layers).isdisjoint(self.deployed.first_layers)
+        changing = [*layers, *([self.deployed.mean_name] if takes_image and self.deployed.mean_name else [])]
+        return min(
+            n for n, unit in enumerate(names) for layer in changing if not unit or f"{layer}.".startswith(f"{unit}.")
+        )
 
-    def build_variant(self, layers: Sequence[str]) -> SHViT:
+    def list_units(self, module: nn.Module) -> list[ModelUnit]:
+        """Return the units of the deploy form, or of a variant of it."""
+        return self.deployed.trained.family.list_units(module)
+
+    def build_variant(self, layers: Sequence[str]) -> nn.Module:
         """Return the model with these layers in int8 and all others in float."""
         rest = (*self.recipe.float_layers, *(name for name in self.layers if name not in layers))
         recipe = self.recipe.model_copy(update={"float_layers": rest})
         ranges = {name: self.recipe.ranges[name] for name in layers}
         module = apply_overrides(self.deployed, recipe, self.overrides).module
-        return fake_quantize(module, ranges, recipe.activations, wiring=self.wiring)
+        return fake_quantize(module, self.deployed.wiring, ranges, recipe.activations)
 
     def measure_distance(self, logits: Tensor) -> _LogitDistance:
         """Compare `logits` with the float model's."""
         return _LogitDistance(*(compare(self.reference_logits, logits.numpy()) for compare in (sqnr, compute_mean_kl)))
 
 
-def _compute_logits_from(module: SHViT, values: Sequence[Tensor], start: int = 0) -> Tensor:
-    """Compute logits, shape (images, classes), from batches of the input of the unit at `start`."""
-    units = [unit for _, unit in iterate_units(module)][start:]
+def _compute_logits_from(units: Sequence[ModelUnit], values: Sequence[Tensor]) -> Tensor:
+    """Compute logits, shape (images, classes), from batches of the input of the first of the remaining `units`."""
 
     def compute_logits(batch: Tensor) -> Tensor:
-        for unit in units:
+        for _, unit in units:
             batch = unit(batch)
-        logits: Tensor = module.head(batch.mean((2, 3), keepdim=True).flatten(1))
-        return logits
+        return batch
 
     return torch.cat(list(map_in_order(compute_logits, values)))
 
 
-def _count_macs_and_weights(module: SHViT, shape: Sequence[int]) -> dict[str, tuple[int, int]]:
-    """Count, for each dense convolution, the multiply-adds of an image of `shape`, and the elements of the weight."""
-    copy = deepcopy(module).to("meta")
+def _count_macs_and_weights(deployed: DeployForm) -> dict[str, tuple[int, int]]:
+    """Count, for each layer, the multiply-adds of an image, in all its calls, and the elements of the weight."""
     counts: dict[str, tuple[int, int]] = {}
-
-    def count_layer(name: str, layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-        weights = layer.get_parameter("weight").numel()
-        counts[name] = weights * prod(output.shape[2:]), weights
-
-    with hook_layers(find_dense_convolutions(copy), count_layer):
-        copy(torch.empty(1, *shape, device="meta"))
+    for call in deployed.wiring.calls:
+        name, weights = call.name.partition("@")[0], prod(call.weight_shape)
+        counts[name] = counts.get(name, (0, 0))[0] + weights * call.positions, weights
     return counts
-
-
-def _get_block_name(layer: str) -> str:
-    """Return the block of a layer: the stem, the downsampling before a stage, or a block of a stage."""
-    parts = layer.split(".")
-    if parts[0] != "stages":
-        return parts[0]
-    return ".".join(parts[: 4 if parts[2] == "blocks" else 3])

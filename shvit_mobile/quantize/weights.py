@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import PALETTE_PRECISIONS, Precision, Recipe
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.quantize.affine import dequantize_weight, quantize_weight
 from shvit_mobile.quantize.palette import palettize
 
@@ -19,7 +18,7 @@ WEIGHT_ONLY_PRECISIONS: tuple[Precision, ...] = ("int8-weights", *PALETTE_BITS)
 
 
 @torch.no_grad()
-def compress_weights(deployed: DeployForm, recipe: Recipe) -> SHViT:
+def compress_weights(deployed: DeployForm, recipe: Recipe) -> nn.Module:
     """Return a float32 copy of the module with its weights compressed by a recipe of `WEIGHT_ONLY_PRECISIONS`.
 
     Each output channel has a scale, or each weight a palette, computed from the weight in fp16, as it is stored.

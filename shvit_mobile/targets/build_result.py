@@ -29,6 +29,6 @@ def build_input_contract(
         name=name,
         kind=kind,
         values=deployed.input_domain,
-        shape=(batch, deployed.module.config.in_channels, *deployed.trained.preprocessing.size),
+        shape=(batch, 3, *deployed.trained.preprocessing.size),
         dtype="uint8" if kind == "image" else "float32",
     )

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -16,8 +16,6 @@ from shvit_mobile.deploy.head_equalization import equalize_head
 from shvit_mobile.deploy.space_to_depth_stem import compute_border_values, convert_stem_to_space_to_depth
 from shvit_mobile.deploy.xnnpack_form import rewrite_for_xnnpack
 from shvit_mobile.errors import BadRecipe, ConflictingParameters, parse_choice
-from shvit_mobile.families.shvit import SHViT
-from shvit_mobile.quantize.layers import FIRST_LAYERS
 from shvit_mobile.quiet import import_library, silence_libraries
 from shvit_mobile.targets import build_result
 from shvit_mobile.targets.build_result import BuildResult
@@ -111,7 +109,7 @@ def build_input_contract(deployed: DeployForm, options: ExecuTorchOptions) -> In
         update={
             "shape": (1, 3 * BLOCK_SIZE * BLOCK_SIZE, count_blocks(height), count_blocks(width)),
             "layout": options.stem,
-            "border": compute_border_values(deployed.module),
+            "border": compute_border_values(deployed.module, deployed.entry),
         }
     )
 
@@ -127,20 +125,27 @@ def build_graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions
         return module
     from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 
-    if options.head == "int8-dynamic" or (options.head == "auto" and has_large_head(deployed.module)):
-        module.head = equalize_head(module.head)  # type: ignore[arg-type]
+    head = find_head(deployed)
+    if head and (options.head == "int8-dynamic" or (options.head == "auto" and has_large_head(deployed.module, head))):
+        module.set_submodule(head, equalize_head(cast(nn.Linear, module.get_submodule(head))))
     return build_quantized_graph(deployed, recipe, module, shape=build_input_contract(deployed, options).shape)
 
 
-def has_large_head(module: SHViT) -> bool:
+def find_head(deployed: DeployForm) -> str | None:
+    """Return the name of the last linear layer that has an output for each class; None if there is none."""
+    linear = [(name, layer) for name, layer in deployed.module.named_modules() if isinstance(layer, nn.Linear)]
+    return next((name for name, layer in reversed(linear) if layer.out_features == deployed.trained.classes), None)
+
+
+def has_large_head(module: nn.Module, head: str) -> bool:
     """Return whether the head has at least `LARGE_HEAD_SHARE` of the weights."""
-    head, total = (sum(p.numel() for p in part.parameters()) for part in (module.head, module))
-    return head >= LARGE_HEAD_SHARE * total
+    own, total = (sum(p.numel() for p in part.parameters()) for part in (module.get_submodule(head), module))
+    return own >= LARGE_HEAD_SHARE * total
 
 
 def _set_pixel_input_range(recipe: Recipe, deployed: DeployForm) -> Recipe:
     """Set the first layer's input range to 0 to 255, because the stem on blocks takes pixels, each exact in int8."""
-    first = FIRST_LAYERS[0]
+    (first,) = deployed.first_layers
     if deployed.input_domain == "normalised" or first not in recipe.ranges:
         return recipe
     exact = recipe.ranges[first].model_copy(update={"input": (0.0, 255.0)})

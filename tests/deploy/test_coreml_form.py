@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from shvit_mobile.deploy import coreml_form as coreml
-from shvit_mobile.deploy.coreml_form import ATTENTION_LAYOUTS, AttentionLayout, SingleGroupNorm, rewrite_for_coreml
+from shvit_mobile.deploy.coreml_form import ATTENTION_LAYOUTS, AttentionLayout, rewrite_for_coreml
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import VerificationFailed
+from shvit_mobile.families import shvit_family
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention
-from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.families.shvit_family import SingleGroupNorm
+from shvit_mobile.quantize.layers import find_dense_layers
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
 
 
@@ -32,9 +33,9 @@ def test_it_is_float32_whatever_the_model_is() -> None:
 
 def test_layers_keep_their_names_and_weights() -> None:
     deployed = to_deploy_form(build_trained_model(build_random_shvit()))
-    layers = dict(find_dense_convolutions(rewrite_for_coreml(deployed)))
-    assert layers.keys() == dict(find_dense_convolutions(deployed.module)).keys()
-    for name, layer in find_dense_convolutions(deployed.module):
+    layers = dict(find_dense_layers(rewrite_for_coreml(deployed)))
+    assert layers.keys() == dict(find_dense_layers(deployed.module)).keys()
+    for name, layer in find_dense_layers(deployed.module):
         torch.testing.assert_close(layers[name].weight, layer.weight)
 
 
@@ -47,7 +48,7 @@ def test_the_norm_is_a_group_norm_of_one_group(shape: tuple[int, int, int, int])
 
 @pytest.mark.parametrize("layout", ATTENTION_LAYOUTS)
 def test_a_rewrite_that_is_not_exact_is_refused(layout: AttentionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    attended = coreml.ATTENTION_BY_LAYOUT[layout]
-    monkeypatch.setitem(coreml.ATTENTION_BY_LAYOUT, layout, lambda qkv, parts: attended(qkv * 1.001, parts))
-    with pytest.raises(VerificationFailed, match="an attention for Core ML differs"):
+    attend = getattr(shvit_family, f"attend_by_{layout}")
+    monkeypatch.setattr(shvit_family, f"attend_by_{layout}", lambda qkv, parts: attend(qkv * 1.001, parts))
+    with pytest.raises(VerificationFailed, match="a SingleHeadAttention for Core ML differs"):
         rewrite_for_coreml(to_deploy_form(build_trained_model(build_random_shvit())), layout)

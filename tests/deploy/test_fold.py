@@ -1,5 +1,6 @@
 """The deploy form answers as the trained model does, and says so itself."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,9 @@ from shvit_mobile.deploy import fold as fusing
 from shvit_mobile.deploy.fold import fold_batchnorm, to_deploy_form
 from shvit_mobile.deploy.verification import generate_pixels
 from shvit_mobile.errors import InvalidConfig, VerificationFailed
-from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention
+from shvit_mobile.families import batchnorm, shvit_family
+from shvit_mobile.families.shvit import VARIANTS, Residual, SingleHeadAttention
+from tests import builders
 from tests.builders import TINY, build_random_shvit, build_trained_model
 
 
@@ -36,15 +39,15 @@ def test_deploy_form_keeps_the_logits(variant: str, distilled: bool) -> None:
 @pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
 def test_the_identity_is_folded_for_any_kernel_size(kernel_size: int) -> None:
     model = build_random_shvit(replace(TINY, kernel_size=kernel_size))
-    fused = fold_batchnorm(model.double())
+    fused = fold_batchnorm(build_trained_model(model.double()))
     images = torch.randn(2, 3, 45, 71, dtype=torch.float64)
     torch.testing.assert_close(fused(images), model(images), rtol=1e-9, atol=1e-9)
-    assert not any(isinstance(block.conv, fusing.Residual) for stage in fused.stages for block in stage.blocks)
+    assert not any(isinstance(block.conv, Residual) for stage in fused.stages for block in stage.blocks)
 
 
 def test_the_norms_affine_part_and_the_scale_are_folded() -> None:
     model = build_random_shvit("shvit_s1", classes=10)
-    attentions = [m for m in fold_batchnorm(model).modules() if isinstance(m, SingleHeadAttention)]
+    attentions = [m for m in fold_batchnorm(build_trained_model(model)).modules() if isinstance(m, SingleHeadAttention)]
     assert len(attentions) == sum(isinstance(m, SingleHeadAttention) for m in model.modules()) > 0
     for attention in attentions:
         assert attention.scale == 1
@@ -52,19 +55,20 @@ def test_the_norms_affine_part_and_the_scale_are_folded() -> None:
 
 
 def test_a_wrong_fold_of_the_attention_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_bias(attention: SingleHeadAttention) -> SingleHeadAttention:
-        attention.pre_norm.bias.zero_()
-        return plain(attention)
+    def without_bias(attention: nn.Module) -> nn.Module:
+        changed = deepcopy(attention)
+        changed.pre_norm.bias.zero_()
+        return shvit_family.fold_attention_norm(changed)
 
-    plain = fusing.fold_attention_norm
-    monkeypatch.setattr(fusing, "fold_attention_norm", without_bias)
+    folds = {**shvit_family.SHVIT.folds, SingleHeadAttention: without_bias}
+    monkeypatch.setattr(builders, "SHVIT", replace(shvit_family.SHVIT, folds=folds))
     with pytest.raises(VerificationFailed, match="a fold of SingleHeadAttention differs"):
-        fold_batchnorm(build_random_shvit())
+        fold_batchnorm(build_trained_model(build_random_shvit()))
 
 
 def test_fusing_again_changes_nothing() -> None:
-    once = fold_batchnorm(build_random_shvit())
-    again = fold_batchnorm(once)
+    once = fold_batchnorm(build_trained_model(build_random_shvit()))
+    again = fold_batchnorm(build_trained_model(once))
     assert once.state_dict().keys() == again.state_dict().keys()
     for name, tensor in once.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
@@ -84,7 +88,7 @@ def test_a_model_in_train_mode_is_fused_as_in_eval_mode() -> None:
     model = build_random_shvit()
     images = torch.randn(1, 3, 64, 64)
     reference = model(images)
-    fused = fold_batchnorm(model.train())
+    fused = fold_batchnorm(build_trained_model(model.train()))
     assert not any(module.training for module in fused.modules())
     torch.testing.assert_close(fused(images), reference, rtol=1e-4, atol=1e-5)
 
@@ -115,14 +119,14 @@ def test_a_fold_that_is_not_exact_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     def forgetful(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
         return norm.weight / torch.sqrt(norm.running_var), norm.bias * 1.0
 
-    monkeypatch.setattr(fusing, "compute_scale_and_shift", forgetful)
+    monkeypatch.setattr(batchnorm, "compute_scale_and_shift", forgetful)
     with pytest.raises(VerificationFailed, match="a fold of ConvNorm differs from its original"):
         to_deploy_form(build_trained_model(build_random_shvit()))
 
 
 def test_a_wrong_normalisation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def off(fused: fusing.SHViT, preprocessing: Preprocessing) -> None:
-        bake(fused, replace(preprocessing, mean=(0.485, 0.456, 0.4061)))
+    def off(fused: nn.Module, entry: nn.Sequential, first: tuple[str, ...], preprocessing: Preprocessing) -> None:
+        bake(fused, entry, first, replace(preprocessing, mean=(0.485, 0.456, 0.4061)))
 
     bake = fusing.bake_normalization
     monkeypatch.setattr(fusing, "bake_normalization", off)
@@ -138,5 +142,5 @@ def test_infinite_statistics_are_refused() -> None:
 
 
 def test_a_model_that_takes_no_pictures_is_refused() -> None:
-    with pytest.raises(InvalidConfig, match="takes 1 channels"):
+    with pytest.raises(InvalidConfig, match="does not run on color images"):
         to_deploy_form(build_trained_model(build_random_shvit(replace(TINY, in_channels=1))))

@@ -19,8 +19,9 @@ def test_every_pixel_minus_an_eighth_is_exact_in_half(eighths: int) -> None:
 
 
 def test_only_the_border_of_the_first_convolution_changes_and_that_little() -> None:
-    module = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE)).module.double()
-    form = rewrite_for_fp16(module)
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE))
+    module = deployed.module.double()
+    form = rewrite_for_fp16(module, deployed)
     pixels = draw_smooth_pixels(2, SIZE).double()
     before, after = module.patch_embed[:2](pixels), form.patch_embed[:2](pixels)
     torch.testing.assert_close(after[..., 1:-1, 1:-1], before[..., 1:-1, 1:-1], rtol=1e-9, atol=1e-9)
@@ -29,16 +30,18 @@ def test_only_the_border_of_the_first_convolution_changes_and_that_little() -> N
 
 
 def test_it_is_the_mean_that_is_rounded() -> None:
-    module = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE)).module
-    centre = rewrite_for_fp16(module).patch_embed[0]
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE))
+    module = deployed.module
+    centre = rewrite_for_fp16(module, deployed).patch_embed[0]
     assert isinstance(centre, MeanSubtraction)
     assert torch.equal((centre.mean / MEAN_STEP).round() * MEAN_STEP, centre.mean)
     assert float((centre.mean - module.patch_embed[0].mean).abs().max()) <= MEAN_STEP / 2
 
 
 def test_a_model_of_normalised_values_stays_as_it_is() -> None:
-    module = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE), normalise=False).module
-    form = rewrite_for_fp16(module)
+    deployed = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE), normalise=False)
+    module = deployed.module
+    form = rewrite_for_fp16(module, deployed)
     assert form is not module
     assert isinstance(form.patch_embed[0], nn.Conv2d)
     assert all(torch.equal(*pair) for pair in zip(form.parameters(), module.parameters(), strict=True))

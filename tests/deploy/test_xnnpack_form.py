@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from shvit_mobile.deploy import xnnpack_form as xnnpack
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.deploy.xnnpack_form import AveragingNorm, rewrite_for_xnnpack
+from shvit_mobile.deploy.xnnpack_form import rewrite_for_xnnpack
 from shvit_mobile.errors import VerificationFailed
+from shvit_mobile.families import shvit_family
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention
-from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.families.shvit_family import AveragingNorm
+from shvit_mobile.quantize.layers import find_dense_layers
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
 
 
@@ -31,8 +32,8 @@ def test_it_is_float32_whatever_the_model_is() -> None:
 
 def test_layers_keep_their_names_and_weights() -> None:
     deployed = to_deploy_form(build_trained_model(build_random_shvit()))
-    layers = dict(find_dense_convolutions(rewrite_for_xnnpack(deployed)))
-    for name, layer in find_dense_convolutions(deployed.module):
+    layers = dict(find_dense_layers(rewrite_for_xnnpack(deployed)))
+    for name, layer in find_dense_layers(deployed.module):
         torch.testing.assert_close(layers[name].weight, layer.weight)
 
 
@@ -44,9 +45,11 @@ def test_the_norm_is_a_group_norm_of_one_group(shape: tuple[int, int, int, int])
 
 
 def test_a_rewrite_that_is_not_exact_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xnnpack, "create_channel_average", lambda channels, bias: averaging(channels, bias * 1.001))
-    with pytest.raises(VerificationFailed, match="an attention for XNNPACK differs"):
+    monkeypatch.setattr(
+        shvit_family, "create_channel_average", lambda channels, bias: averaging(channels, bias * 1.001)
+    )
+    with pytest.raises(VerificationFailed, match="a SingleHeadAttention for XNNPACK differs"):
         rewrite_for_xnnpack(to_deploy_form(build_trained_model(build_random_shvit())))
 
 
-averaging = xnnpack.create_channel_average
+averaging = shvit_family.create_channel_average

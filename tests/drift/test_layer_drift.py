@@ -9,7 +9,6 @@ import pytest
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import LayerReport
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.deploy.comparison_points import find_comparison_points
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.drift.layer_drift import compare_layers
 from shvit_mobile.errors import BadArtifact, NotSupported
@@ -48,7 +47,7 @@ ARTIFACTS = [
 def test_every_layer_of_an_fp32_artifact_is_the_float_models(variant, target, images, tmp_path):
     whole = build_model(config=replace(VARIANTS[variant], classes=7))
     report = compare_layers(write_unverified_artifact(whole, target, FP32, tmp_path), whole, images.sample(1, 0))
-    expected = [landmark.name for landmark in find_comparison_points(to_deploy_form(whole).module)]
+    expected = [landmark.name for landmark in to_deploy_form(whole).wiring.calls]
     assert [row.layer for row in report.rows] == expected
     assert min(min(row.free_db, row.forced_db) for row in report.rows) > 100
     assert report.first is None
@@ -103,7 +102,7 @@ def test_an_fp16_package_computes_each_layer_to_fp16s_digits(images, tmp_path):
 def test_layers_of_another_model_are_not_taken_for_its_own(images, tmp_path):
     other = replace(CONFIG, partial_dims=(8, 12, 12))
     made = write_unverified_artifact(build_model(), "coreml", FP32, tmp_path)
-    strangers = tuple(find_comparison_points(to_deploy_form(build_model(config=other)).module))
+    strangers = to_deploy_form(build_model(config=other)).wiring.calls
     with pytest.raises(BadArtifact, match=r"stages.1.blocks.0.mixer.m.qkv is \('conv', \(28, 12, 1, 1\)\)"):
         open_activation_probe(made, strangers)
 

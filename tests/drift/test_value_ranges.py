@@ -11,7 +11,6 @@ import torch
 from shvit_mobile.contracts.drift_report import RangeReport
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
-from shvit_mobile.deploy.comparison_points import find_comparison_points
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.layers import hook_layers
 from shvit_mobile.drift.layer_drift import iterate_single_images
@@ -114,7 +113,7 @@ def float_magnitudes(whole, images) -> dict[str, float]:
     """Return the largest magnitude at each comparison point of the deploy form."""
     deployed = to_deploy_form(whole)
     found: dict[str, float] = {}
-    wanted = list(find_comparison_points(deployed.module))
+    wanted = list(deployed.wiring.calls)
     for image in iterate_single_images(images, whole.preprocessing, None):
         values: dict[str, torch.Tensor] = {}
         layers = [(point.name, deployed.module.get_submodule(point.name)) for point in wanted]

@@ -15,7 +15,7 @@ from shvit_mobile.pipeline.layer_latency import (
     measure_layer_latencies,
     sum_layer_times,
 )
-from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.layers import find_dense_layers
 from tests.builders import build_random_shvit, build_trained_model
 
 LAYERS = ("patch_embed.0", "stages.0.downsample.2.se.fc2", "stages.0.downsample.2.conv3")
@@ -60,7 +60,7 @@ def test_kernels_between_layers_count_for_the_layer_before_within_one_run() -> N
 
 def test_every_int8_layer_is_measured_in_both_precisions() -> None:
     deployed = to_deploy_form(build_trained_model(build_random_shvit(), size=(64, 96)))
-    names = [name for name, _ in find_dense_convolutions(deployed.module)]
+    names = [name for name, _ in find_dense_layers(deployed.module)]
     ranges = {name: ActivationRange(input=(-3, 3), output=(-3, 3)) for name in names}
     recipe = Recipe(precision="int8", ranges=ranges, float_layers=names[1:2])
     times = measure_layer_latencies(deployed, recipe, runs=3, warm_up=1)

@@ -13,7 +13,6 @@ from torch import Tensor
 from shvit_mobile.deploy.equalization_groups import (
     ChannelSlice,
     EqualizationGroup,
-    find_equalization_groups,
     scale_channels,
 )
 from shvit_mobile.deploy.fold import to_deploy_form
@@ -27,8 +26,8 @@ from shvit_mobile.quantize.equalize import (
 from shvit_mobile.quantize.passes import measure_output_magnitudes
 from tests.builders import add_outliers, build_random_shvit, build_trained_model, draw_smooth_pixels
 
-CHAIN = EqualizationGroup("feed-forward", ChannelSlice("made"), (ChannelSlice("taken"),))
-QUERIES = EqualizationGroup("attention", ChannelSlice("qkv", 0, 4), inverse_producers=(ChannelSlice("qkv", 4, 8),))
+CHAIN = EqualizationGroup(ChannelSlice("made"), (ChannelSlice("taken"),))
+QUERIES = EqualizationGroup(ChannelSlice("qkv", 0, 4), inverse_producers=(ChannelSlice("qkv", 4, 8),))
 # Magnitudes as float32 has them, dead channels among them.
 SIZES = st.one_of(st.just(0.0), st.floats(2.0**-40, 2.0**40, width=32))
 
@@ -106,10 +105,10 @@ def test_queries_and_keys_meet_in_the_middle(sizes: list[float]) -> None:
 
 
 def test_every_chain_gets_exponents_of_its_channels(deployed: DeployForm) -> None:
-    sizes = measure_output_magnitudes(deployed.module, [draw_smooth_pixels(4, (64, 64))])
-    chosen = compute_equalization_exponents(deployed.module, sizes)
-    assert chosen.keys() == {chain.name for chain in find_equalization_groups(deployed.module)}
-    for chain in find_equalization_groups(deployed.module):
+    sizes = measure_output_magnitudes(deployed.module, deployed.wiring, [draw_smooth_pixels(4, (64, 64))])
+    chosen = compute_equalization_exponents(deployed.wiring.groups, sizes)
+    assert chosen.keys() == {chain.name for chain in deployed.wiring.groups}
+    for chain in deployed.wiring.groups:
         assert chosen[chain.name].shape == sizes[chain.producer.layer][chain.producer.channels].shape
 
 
@@ -120,11 +119,13 @@ def spread(chain: EqualizationGroup, sizes: Mapping[str, Tensor]) -> float:
 
 
 def test_planted_outliers_are_gone_from_every_feed_forward_part() -> None:
-    module = to_deploy_form(build_trained_model(add_outliers(build_random_shvit(seed=2), factor=64))).module
+    deployed = to_deploy_form(build_trained_model(add_outliers(build_random_shvit(seed=2), factor=64)))
+    module, wiring = deployed.module, deployed.wiring
     images = [draw_smooth_pixels(4, (64, 64))]
-    sizes = measure_output_magnitudes(module, images)
-    after = measure_output_magnitudes(scale_channels(module, compute_equalization_exponents(module, sizes)), images)
-    parts = [chain for chain in find_equalization_groups(module) if chain.kind == "feed-forward"]
+    sizes = measure_output_magnitudes(module, wiring, images)
+    scaled = scale_channels(module, wiring.groups, compute_equalization_exponents(wiring.groups, sizes))
+    after = measure_output_magnitudes(scaled, wiring, images)
+    parts = [chain for chain in wiring.groups if chain.name.endswith("pw1")]
     for chain in parts:
         assert spread(chain, sizes) > 50, "nothing is planted"
         assert spread(chain, after) < 6

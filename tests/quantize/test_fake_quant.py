@@ -13,7 +13,8 @@ from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.families.shvit import VARIANTS, SHViTConfig
-from shvit_mobile.quantize.fake_quant import fake_quantize, find_source_layers, iterate_units
+from shvit_mobile.families.shvit_family import SHVIT
+from shvit_mobile.quantize.fake_quant import fake_quantize
 from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides, apply_overrides
 from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 from tests.builders import TINY, build_random_shvit, build_trained_model, draw_smooth_pixels
@@ -135,8 +136,8 @@ def test_values_between_two_int8_layers_are_integers_of_the_range(tiny: DeployFo
 
 def test_weights_stay_float_where_only_activations_are_asked_for(tiny: DeployForm) -> None:
     recipe, images = build_plain_recipe(tiny), draw_smooth_pixels(4, (64, 48))
-    both = fake_quantize(tiny.module, recipe.ranges)
-    activations = fake_quantize(tiny.module, recipe.ranges, weights=False)
+    both = fake_quantize(tiny.module, tiny.wiring, recipe.ranges)
+    activations = fake_quantize(tiny.module, tiny.wiring, recipe.ranges, weights=False)
     for name in list_layers(tiny.module):
         weight = tiny.module.get_submodule(name).weight
         assert torch.equal(activations.get_submodule(name).weight, weight)
@@ -146,28 +147,16 @@ def test_weights_stay_float_where_only_activations_are_asked_for(tiny: DeployFor
     assert 0 < noise[0] < noise[1]
 
 
-def test_it_is_known_which_layer_feeds_which(tiny: DeployForm) -> None:
-    sources = find_source_layers(tiny.module)
-    assert sources["patch_embed.2"] == "patch_embed.0"
-    assert sources["stages.1.downsample.1.m.pw2"] == "stages.1.downsample.1.m.pw1"
-    assert sources["stages.1.downsample.2.se.fc2"] == "stages.1.downsample.2.se.fc1"
-    # Their inputs are a residual sum, a norm, a gated value and a concatenation.
-    for name in ("ffn.m.pw1", "mixer.m.qkv", "mixer.m.proj.1"):
-        assert sources.get(f"stages.1.blocks.1.{name}") in (None, "stages.1.blocks.1.conv")
-    assert "stages.1.downsample.2.conv3" not in sources
-
-
 @pytest.mark.parametrize("config", [*VARIANTS, TINY, OTHER_KERNELS])
 def test_the_parts_make_up_the_network(config: SHViTConfig | str) -> None:
     module = form(config, (64, 64)).module
     images = draw_smooth_pixels(1, (64, 64))
-    parts, value = dict(iterate_units(module)), images
+    parts, value = dict(SHVIT.list_units(module)), images
     with torch.no_grad():
         for part in parts.values():
             value = part(value)
-        assert torch.equal(value, module.forward_features(images))
-    for name, part in parts.items():
+        assert torch.equal(value, module(images))
+    for name, part in list(parts.items())[:-1]:
         assert module.get_submodule(name) is part
-    convolutions = {name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)}
-    within = {name for name in convolutions if any(f"{name}.".startswith(f"{part}.") for part in parts)}
-    assert within == convolutions
+    layers = {name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
+    assert {name for name in layers if any(f"{name}.".startswith(f"{part}.") for part in parts)} == layers

@@ -17,7 +17,6 @@ from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe, OutputExists
 from shvit_mobile.quantize.affine import WEIGHT_SCALE
-from shvit_mobile.quantize.layers import PIXEL_MEAN_BUFFER
 from shvit_mobile.quantize.overrides import (
     ParameterOverrides,
     apply_equalization,
@@ -77,10 +76,10 @@ def assert_same(first: ParameterOverrides, second: ParameterOverrides) -> None:
 
 
 def without(kind: str) -> Callable[[ParameterOverrides], ParameterOverrides]:
-    return lambda whole: replace(whole, **{kind: None if kind == "mean" else {}})
+    return lambda whole: replace(whole, **{kind: {}})
 
 
-@pytest.mark.parametrize("change", [lambda whole: whole, *map(without, [*KINDS, "mean"])])
+@pytest.mark.parametrize("change", [lambda whole: whole, *map(without, [*KINDS, "means"])])
 def test_corrections_survive_their_file(
     change: Callable[[ParameterOverrides], ParameterOverrides], deployed: DeployForm, tmp_path: Path
 ) -> None:
@@ -225,7 +224,7 @@ def test_int8_layers_lie_on_the_chosen_integers(
         assert torch.equal(steps.round(), overrides.integers[name].float())
         assert float((steps - steps.round()).abs().max()) < 1e-4
         assert torch.equal(layer.bias, overrides.biases[name])
-    assert module.get_buffer(PIXEL_MEAN_BUFFER).flatten().tolist() == overrides.mean.tolist()
+    assert module.get_buffer("patch_embed.centre.mean").flatten().tolist() == overrides.mean.tolist()
     assert not hasattr(deployed.module.get_submodule("patch_embed.0"), WEIGHT_SCALE), "the model stays as it is"
 
 
@@ -235,13 +234,15 @@ def test_a_layer_that_stays_float_has_its_float_weights(
 ) -> None:
     module = apply_overrides(deployed, recipe.model_copy(update={"float_layers": (kept,)}), overrides).module
     layer = module.get_submodule(kept)
-    expected = scale_channels(deployed.module, overrides.exponents).get_submodule(kept)
+    expected = scale_channels(deployed.module, deployed.wiring.groups, overrides.exponents).get_submodule(kept)
     assert torch.equal(layer.weight, expected.weight)
     assert torch.equal(layer.bias, expected.bias)
     carrying = {name for name in list_layers(module) if hasattr(module.get_submodule(name), WEIGHT_SCALE)}
     assert carrying == set(list_layers(module)) - {kept}
-    mean = deployed.module.get_buffer(PIXEL_MEAN_BUFFER).flatten() if kept == "patch_embed.0" else overrides.mean
-    assert torch.equal(module.get_buffer(PIXEL_MEAN_BUFFER).flatten(), mean)
+    mean = (
+        deployed.module.get_buffer("patch_embed.centre.mean").flatten() if kept == "patch_embed.0" else overrides.mean
+    )
+    assert torch.equal(module.get_buffer("patch_embed.centre.mean").flatten(), mean)
 
 
 def test_the_equalized_form_has_the_logits_of_the_deploy_form_bit_for_bit(

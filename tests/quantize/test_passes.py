@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from shvit_mobile.contracts.recipe import PTQ_PASSES, PTQPassName
-from shvit_mobile.deploy.equalization_groups import find_equalization_groups
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.images.image_set import open_images
@@ -97,9 +96,7 @@ def test_equalising_saves_a_model_with_outliers(improvement: PTQPassManager, sta
     changed = improvement.equalize(start)
     before, after = (improvement.evaluate(attempt, weights=False) for attempt in (start, changed))
     assert after > before + 6
-    parts = {
-        chain.name for chain in find_equalization_groups(improvement.deployed.module) if chain.kind == "feed-forward"
-    }
+    parts = {chain.name for chain in improvement.deployed.wiring.groups if chain.name.endswith("pw1")}
     assert parts <= changed.overrides.exponents.keys()
     # The largest channel of each was 64 times too large.
     assert all(int(changed.overrides.exponents[name].min()) <= -4 for name in parts)

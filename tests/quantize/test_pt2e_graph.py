@@ -14,7 +14,7 @@ from shvit_mobile.errors import BadRecipe, MissingParameter
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.affine import choose_affine_parameters, quantize_weight
 from shvit_mobile.quantize.calibrate import calibrate_recipe
-from shvit_mobile.quantize.layers import find_dense_convolutions, find_layers_before_relu
+from shvit_mobile.quantize.layers import find_dense_layers
 from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels, write_picture_folder
 
@@ -49,7 +49,7 @@ def test_the_quantized_graph_answers_nearly_as_the_float_model(deployed: DeployF
 def test_every_dense_convolution_has_int8_weights_and_nothing_else_has(
     deployed: DeployForm, graph: fx.GraphModule
 ) -> None:
-    dense = dict(find_dense_convolutions(deployed.module))
+    dense = dict(find_dense_layers(deployed.module))
     kept = Counter(tensor.dtype for tensor in graph.state_dict().values() if tensor.ndim > 1)
     held = {name: tensor for name, tensor in graph.named_buffers() if tensor.dtype == torch.int8}
     assert len(held) == len(dense) == kept[torch.int8]
@@ -105,7 +105,7 @@ def test_the_same_recipe_gives_the_same_graph(deployed: DeployForm, recipe: Reci
 def test_a_layer_that_the_recipe_keeps_float_is_float(deployed: DeployForm, recipe: Recipe) -> None:
     name = "stages.1.blocks.0.ffn.m.pw1"
     graph = build_quantized_graph(deployed, recipe.model_copy(update={"float_layers": (name,)}))
-    dense = len(list(find_dense_convolutions(deployed.module)))
+    dense = len(list(find_dense_layers(deployed.module)))
     assert sum(tensor.dtype == torch.int8 for tensor in graph.buffers()) == dense - 1
 
 
@@ -115,7 +115,7 @@ def test_a_recipe_of_another_model_is_refused(deployed: DeployForm, recipe: Reci
     with pytest.raises(BadRecipe, match=r"no range of stages\.2\.blocks\.0\.ffn\.m\.pw2"):
         build_quantized_graph(deployed, recipe.model_copy(update={"ranges": fewer}))
     stranger = {**recipe.ranges, "stages.9.blocks.0.ffn.m.pw1": recipe.ranges["patch_embed.0"]}
-    with pytest.raises(BadRecipe, match=r"stages\.9\.blocks\.0\.ffn\.m\.pw1, which is no dense convolution"):
+    with pytest.raises(BadRecipe, match=r"stages\.9\.blocks\.0\.ffn\.m\.pw1, which is no dense layer"):
         build_quantized_graph(deployed, recipe.model_copy(update={"ranges": stranger}))
 
 
@@ -127,7 +127,7 @@ def test_calibration_needs_images(deployed: DeployForm) -> None:
 
 def test_ranges_hold_what_was_seen(deployed: DeployForm, recipe: Recipe, tmp_path: Path) -> None:
     one = calibrate_recipe(deployed, open_images(write_picture_folder(tmp_path, count=1)), precision="int8", count=1)[0]
-    assert one.ranges.keys() == recipe.ranges.keys() == {name for name, _ in find_dense_convolutions(deployed.module)}
+    assert one.ranges.keys() == recipe.ranges.keys() == {name for name, _ in find_dense_layers(deployed.module)}
     wider = [name for name in recipe.ranges if recipe.ranges[name].output[1] > one.ranges[name].output[1]]
     assert len(wider) > len(recipe.ranges) / 2, "twelve pictures reach further than one"
     assert recipe.calibration is not None
@@ -156,9 +156,9 @@ def test_no_observer_makes_a_value_be_rounded_twice_in_a_row(
 
 
 def test_outputs_are_observed_behind_their_relu(deployed: DeployForm, recipe: Recipe) -> None:
-    assert find_layers_before_relu(deployed.module) >= {"patch_embed.0", "stages.0.blocks.0.ffn.m.pw1"}
-    assert "patch_embed.6" not in find_layers_before_relu(deployed.module)
-    for name in find_layers_before_relu(deployed.module) & recipe.ranges.keys():
+    assert deployed.wiring.layers_before_relu >= {"patch_embed.0", "stages.0.blocks.0.ffn.m.pw1"}
+    assert "patch_embed.6" not in deployed.wiring.layers_before_relu
+    for name in deployed.wiring.layers_before_relu & recipe.ranges.keys():
         assert recipe.ranges[name].output[0] >= 0
     assert recipe.ranges["patch_embed.6"].output[0] < 0
     assert recipe.ranges["patch_embed.0"].output == recipe.ranges["patch_embed.2"].input

@@ -20,7 +20,7 @@ from shvit_mobile.errors import BadImages, BadRecipe, BadReport
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.metrics import compute_mean_kl, sqnr
 from shvit_mobile.quantize.affine import compute_channel_scales, quantize_weight
-from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.layers import find_dense_layers
 from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_equalization
 from shvit_mobile.quantize.sensitivity import SensitivityRow, measure_sensitivity
@@ -64,8 +64,9 @@ def build_case(
     deployed = to_deploy_form(build_trained_model(model, size=size))
     images = tuple(torch.split(draw_smooth_pixels(11, size), 6))
     corrections = build_every_override(deployed.module) if changed else ParameterOverrides()
-    module, ranges = scale_channels(deployed.module, corrections.exponents), dict[str, ActivationRange]()
-    with observe_ranges(module, ranges), torch.inference_mode():
+    module = scale_channels(deployed.module, deployed.wiring.groups, corrections.exponents)
+    ranges: dict[str, ActivationRange] = {}
+    with observe_ranges(module, deployed.wiring, ranges), torch.inference_mode():
         for batch in images:
             module(batch)
     # A layer's output narrower than the next one's input: then it matters that a value is rounded once.
@@ -87,7 +88,7 @@ def measure_usual_case() -> SensitivityReport:
 
 def build_every_override(module: SHViT) -> ParameterOverrides:
     """Corrections of every kind, each large enough to be missed."""
-    layers = dict(find_dense_convolutions(module))
+    layers = dict(find_dense_layers(module))
     first, second = "patch_embed.0", "patch_embed.2"
     scales = compute_channel_scales(layers[second].weight) * 0.8
     return ParameterOverrides(
@@ -98,7 +99,7 @@ def build_every_override(module: SHViT) -> ParameterOverrides:
             first: layers[first].bias + 0.05,
             "stages.1.downsample.2.conv3": layers["stages.1.downsample.2.conv3"].bias + 0.05,
         },
-        mean=torch.full((3,), 100.0),
+        means={"patch_embed.centre.mean": torch.full((3,), 100.0)},
     )
 
 
@@ -134,7 +135,7 @@ def test_each_row_is_what_the_whole_model_says(made: tuple[str, tuple[int, int],
 
 def test_layers_and_blocks_are_those_of_the_model_in_its_order() -> None:
     of, found = build_case(), measure_usual_case()
-    dense = dict(find_dense_convolutions(of.deployed.module))
+    dense = dict(find_dense_layers(of.deployed.module))
     assert [row.layer for row in found.layers] == list(dense)
     assert [row.weights for row in found.layers] == [layer.weight.numel() for layer in dense.values()]
     assert [layer for block in found.blocks for layer in block.layers] == list(dense)

@@ -30,7 +30,7 @@ from shvit_mobile.errors import (
     UnknownChoice,
 )
 from shvit_mobile.families.shvit import SHViTConfig
-from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.layers import find_dense_layers
 from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 from shvit_mobile.quantize.weights import MAX_UNCOMPRESSED_ELEMENTS
@@ -87,7 +87,7 @@ def packages(deployed: DeployForm, recipe: Recipe, tmp_path_factory: pytest.Temp
 
 def calibrate_recipe(deployed: DeployForm, pixels: Tensor) -> Recipe:
     ranges: dict[str, ActivationRange] = {}
-    with observe_ranges(deployed.module, ranges), torch.no_grad():
+    with observe_ranges(deployed.module, deployed.wiring, ranges), torch.no_grad():
         deployed.module(pixels)
     return Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer="min-max", ranges=ranges)
 
@@ -131,9 +131,9 @@ def test_fp16_package_stays_close_to_torch(packages: BuiltPackages, deployed: De
 
 def test_int8_package_runs_every_dense_convolution_in_int8(packages: BuiltPackages, deployed: DeployForm) -> None:
     found = packages["int8"][1].inventory
-    assert found.quantized_layers == len(list(find_dense_convolutions(deployed.module)))
+    assert found.quantized_layers == len(list(find_dense_layers(deployed.module)))
     assert found.operators["quantize"] == found.operators["dequantize"] >= found.quantized_layers
-    dense = sum(layer.weight.numel() for _, layer in find_dense_convolutions(deployed.module))
+    dense = sum(layer.weight.numel() for _, layer in find_dense_layers(deployed.module))
     assert found.weight_bytes["int8"] >= dense
     assert "float32" not in found.weight_bytes
 
@@ -467,12 +467,6 @@ def test_image_input_of_a_form_that_takes_normalised_values_is_rejected(tmp_path
         build(deployed, Recipe(precision="fp16"), tmp_path / "a.mlpackage", CoreMLOptions())
     assert error.value.parameter == "input"
     assert "`input='tensor'`" in error.value.hint
-
-
-def test_image_input_of_a_model_without_three_channels_is_rejected(one_stage: DeployForm, tmp_path: Path) -> None:
-    grey = replace(one_stage, module=build_random_shvit(replace(ONE_STAGE, in_channels=1)))
-    with pytest.raises(ConflictingParameters, match="3 channels; this one has 1"):
-        build(grey, Recipe(precision="fp16"), tmp_path / "a.mlpackage", CoreMLOptions())
 
 
 def test_unknown_options_are_rejected() -> None:

@@ -19,7 +19,6 @@ from shvit_mobile.deploy.fp16_form import rewrite_for_fp16
 from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.quantize.affine import ACTIVATION_MAX, ACTIVATION_MIN, choose_affine_parameters, quantize_weight
-from shvit_mobile.quantize.layers import find_layers_before_relu
 from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.targets.build_result import BuildResult
@@ -61,7 +60,7 @@ def run(deployed: DeployForm, request: pytest.FixtureRequest, tmp_path_factory: 
 
 def calibrate_recipe(deployed: DeployForm, activations: ActivationScheme = "affine") -> Recipe:
     ranges: dict[str, ActivationRange] = {}
-    with observe_ranges(deployed.module, ranges, "min-max", activations), torch.no_grad():
+    with observe_ranges(deployed.module, deployed.wiring, ranges, "min-max", activations), torch.no_grad():
         deployed.module(draw_smooth_pixels(6, SIZE))
     return Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer="min-max", activations=activations, ranges=ranges)
 
@@ -79,7 +78,7 @@ def test_every_pair_rounds_as_torch_fakes_it_with_the_recipes_numbers(deployed: 
     pairs = {
         o.outputs[0].name: taken[get_argument(o, "input")] for o in list_operators(run.path) if o.type == "dequantize"
     }
-    expected, relus = {}, find_layers_before_relu(deployed.module)
+    expected, relus = {}, deployed.wiring.layers_before_relu
     for name, seen in run.recipe.ranges.items():
         low = 0.0 if name in relus else seen.output[0]
         expected[f"{name}.input".replace(".", "_")] = choose_affine_parameters(*seen.input, run.recipe.activations)
@@ -99,7 +98,7 @@ def test_every_pair_rounds_as_torch_fakes_it_with_the_recipes_numbers(deployed: 
 
 
 def test_every_int8_layer_multiplies_as_torch_does_with_faked_weights(deployed: DeployForm, run: Int8Run) -> None:
-    half = rewrite_for_fp16(deployed.module)
+    half = rewrite_for_fp16(deployed.module, deployed)
     convolutions = {o.outputs[0].name: o for o in list_operators(run.path) if o.type == "conv"}
     layers = {get_argument(o, "weight").removesuffix("_weight"): o for o in convolutions.values()}
     for name in run.recipe.ranges:
@@ -124,7 +123,7 @@ def test_no_value_is_rounded_twice_in_a_row(run: Int8Run) -> None:
 
 def test_outputs_are_rounded_behind_their_relu(deployed: DeployForm, run: Int8Run) -> None:
     made_by = {output.name: o for o in list_operators(run.path) for output in o.outputs}
-    behind = {name.replace(".", "_") for name in find_layers_before_relu(deployed.module) & run.recipe.ranges.keys()}
+    behind = {name.replace(".", "_") for name in deployed.wiring.layers_before_relu & run.recipe.ranges.keys()}
     rounded = [o for o in list_operators(run.path) if o.outputs[0].name.endswith("_output_int8")]
     assert len(rounded) == len(run.recipe.ranges)
     for operator in rounded:

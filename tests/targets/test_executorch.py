@@ -18,7 +18,7 @@ from shvit_mobile.errors import BadRecipe, ConflictingParameters, UnknownChoice
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention, create_shvit
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.layers import find_dense_layers
 from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.runtimes.executorch import ExecuTorchRunner
 from shvit_mobile.targets import executorch
@@ -39,7 +39,7 @@ def check_logits(deployed: DeployForm, folder: Path) -> None:
 
 def calibrate_recipe(deployed: DeployForm) -> Recipe:
     ranges: dict[str, ActivationRange] = {}
-    with observe_ranges(deployed.module, ranges):
+    with observe_ranges(deployed.module, deployed.wiring, ranges):
         deployed.run(draw_pictures(8, deployed.trained.preprocessing.size))
     return Recipe(precision="int8", float_kinds=FLOAT_KINDS, observer="min-max", ranges=ranges)
 
@@ -78,7 +78,7 @@ def test_fp32_stores_the_weights_as_float32_and_nothing_else() -> None:
 def test_int8_stores_dense_convolutions_as_int8_and_the_rest_as_float32() -> None:
     lowered = lower_program("int8")
     inventory = lowered.artifact.manifest.inventory
-    dense = dict(find_dense_convolutions(lowered.deployed.module))
+    dense = dict(find_dense_layers(lowered.deployed.module))
     assert FLOAT_LAYER in dense
     quantized = [layer for name, layer in dense.items() if name != FLOAT_LAYER]
     assert inventory.quantized_layers == len(quantized)
@@ -146,7 +146,7 @@ def test_int8_dynamic_needs_no_images_and_stays_closer_than_int8() -> None:
     reference = compute_float_logits(lowered.deployed, pixels)
     static = sqnr(reference, ExecuTorchRunner(lower_program("int8").artifact).run(pixels))
     assert static < sqnr(reference, ExecuTorchRunner(lowered.artifact).run(pixels)) < 80
-    dense = {name for name, _ in find_dense_convolutions(lowered.deployed.module)}
+    dense = {name for name, _ in find_dense_layers(lowered.deployed.module)}
     kept = set(lowered.recipe.float_layers)
     assert "patch_embed.0" in kept < dense
     assert lowered.artifact.manifest.inventory.quantized_layers == len(dense - kept)
@@ -193,8 +193,8 @@ def test_an_int8_head_without_int8_is_rejected(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_head_of_a_thousand_classes_is_large_and_one_of_ten_is_not(variant: str) -> None:
-    assert has_large_head(create_shvit(variant))
-    assert not has_large_head(create_shvit(variant, classes=10))
+    assert has_large_head(create_shvit(variant), "head")
+    assert not has_large_head(create_shvit(variant, classes=10), "head")
 
 
 def test_a_large_head_is_int8_unless_it_is_to_stay_float(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from shvit_mobile.errors import BadArtifact, BadRecipe, InvalidValue
 from shvit_mobile.families.shvit import VARIANTS
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.quantize.affine import choose_affine_parameters, quantize_weight
-from shvit_mobile.quantize.layers import find_dense_convolutions
+from shvit_mobile.quantize.layers import find_dense_layers
 from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.targets.onnx import OPSETS, ONNXOptions, build, read_inventory
 from tests.builders import TINY, build_random_shvit, build_trained_model, draw_smooth_pixels
@@ -56,7 +56,7 @@ def int8(deployed: DeployForm, recipe: Recipe, tmp_path_factory: pytest.TempPath
 
 def calibrate_recipe(deployed: DeployForm) -> Recipe:
     ranges: dict[str, ActivationRange] = {}
-    with observe_ranges(deployed.module, ranges), torch.no_grad():
+    with observe_ranges(deployed.module, deployed.wiring, ranges), torch.no_grad():
         deployed.module(draw_smooth_pixels(24, deployed.trained.preprocessing.size))
     return Recipe(precision="int8", observer="min-max", ranges=ranges)
 
@@ -213,7 +213,7 @@ def test_int8_answers_nearly_as_the_float_model(deployed: DeployForm, int8: Path
 
 def test_int8_holds_the_numbers_that_every_target_gets(deployed: DeployForm, recipe: Recipe, int8: Path) -> None:
     constants = read_constants(int8)
-    layers = dict(find_dense_convolutions(deployed.module))
+    layers = dict(find_dense_layers(deployed.module))
     assert len(layers) > 20
     for name, layer in layers.items():
         weight, scales = quantize_weight(layer.weight)
@@ -247,7 +247,7 @@ def test_activations_between_two_int8_layers_are_rounded_once(int8: Path) -> Non
 def test_onnx_runtime_computes_every_int8_layer_in_int8(deployed: DeployForm, int8: Path, tmp_path: Path) -> None:
     open_session(int8, tmp_path / "optimised.onnx")
     operators = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
-    assert operators["QLinearConv"] == len(list(find_dense_convolutions(deployed.module)))
+    assert operators["QLinearConv"] == len(list(find_dense_layers(deployed.module)))
 
 
 def test_int8_agrees_with_the_graph_of_the_other_targets(deployed: DeployForm, recipe: Recipe, int8: Path) -> None:
@@ -285,7 +285,7 @@ def test_a_layer_can_stay_float(deployed: DeployForm, recipe: Recipe, tmp_path: 
 
 def test_a_bias_far_beyond_its_weights_survives_int8(tmp_path: Path) -> None:
     deployed = to_deploy_form(build_trained_model(build_random_shvit(), size=(64, 64)))
-    conv = dict(find_dense_convolutions(deployed.module))["stages.0.blocks.0.ffn.m.pw2"]
+    conv = dict(find_dense_layers(deployed.module))["stages.0.blocks.0.ffn.m.pw2"]
     with torch.no_grad():
         conv.weight[3] = 1e-9 * torch.randn_like(conv.weight[3])
         conv.bias[3] = 20.0  # over 2**31 in units of the two scales
@@ -310,7 +310,7 @@ def test_int8_of_s1_is_under_three_tenths_of_float(s1: DeployForm, tmp_path: Pat
 
 def test_the_inventory_counts_what_the_file_holds(deployed: DeployForm, int8: Path) -> None:
     contents = read_inventory(int8)
-    dense = [layer for _, layer in find_dense_convolutions(deployed.module)]
+    dense = [layer for _, layer in find_dense_layers(deployed.module)]
     assert contents.quantized_layers == len(dense)
     zero_points = contents.operators["QuantizeLinear"]
     assert contents.weight_bytes["int8"] == sum(layer.weight.numel() for layer in dense) + zero_points

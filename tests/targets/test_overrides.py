@@ -151,7 +151,7 @@ def test_the_recipe_beside_an_artifact_makes_it_again(artifacts, deployed: Deplo
 def test_a_recipe_without_its_own_overrides_is_not_lowered(
     deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides, tmp_path: Path
 ) -> None:
-    for others in (None, replace(overrides, mean=None)):
+    for others in (None, replace(overrides, means={})):
         with pytest.raises(BadRecipe):
             lower(deployed, recipe, "onnx", tmp_path / "new", overrides=others)
         assert not (tmp_path / "new").exists()

@@ -16,7 +16,6 @@ from shvit_mobile.report.sentences import describe_layers
 
 # Higher values are drawn at the upper end of the chart: differences there do not matter.
 _HIGHEST_DB = 100.0
-_STEM = "patch_embed"
 
 
 @dataclass(frozen=True)
@@ -84,14 +83,15 @@ def _build_layer_line(report: LayerReport, style: str) -> ChartLine:
 
 
 def _group_into_parts(rows: tuple[LayerDrift, ...]) -> tuple[tuple[str, str], ...]:
-    """Group layers by stem, stage and head."""
+    """Group layers by the first words of their names."""
     names = [_get_part_name(row.layer) for row in rows]
     return tuple((name, f"{100 * len(list(group)) / len(rows):.2f}%") for name, group in groupby(names))
 
 
 def _get_part_name(layer: str) -> str:
-    first, *rest = layer.split(".")
-    return "stem" if first == _STEM else f"stage {rest[0]}" if first == "stages" and rest else first
+    """Return the part of the network that a layer belongs to: "stage 1" for "stages.1.blocks.0.conv"."""
+    first, *rest = layer.removeprefix("model.").split(".")
+    return f"{first.removesuffix('s')} {rest[0]}" if first.endswith("s") and rest and rest[0].isdigit() else first
 
 
 def _find_remark(report: LayerReport, one: LayerDrift) -> str:

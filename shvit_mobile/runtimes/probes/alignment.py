@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shvit_mobile.deploy.comparison_points import ComparisonPoint, ComparisonPointKind
+from shvit_mobile.deploy.wiring import Call, CallKind
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.runtimes.probes.protocols import PointLocation
 from shvit_mobile.targets.coreml.spec.package import get_input_name, iterate_input_names
 from shvit_mobile.targets.coreml.spec.values import read_shape
 
-_LAYER_KINDS: dict[str, ComparisonPointKind] = {"conv": "conv", "linear": "linear"}
+_LAYER_KINDS: dict[str, CallKind] = {"conv": "conv", "linear": "linear"}
 # They pass a layer's output on: after a ReLU, rounded to int8 and back, or in another float type.
 _PASS_THROUGH_OPERATORS = ("relu", "quantize", "dequantize", "cast")
 # The layer that computes the input of a comparison point, by the end of the point's name.
@@ -31,9 +31,7 @@ _INPUT_PRODUCERS = {
 UserMap = defaultdict[str, list[Any]]
 
 
-def locate_points(
-    operations: Sequence[Any], points: Iterable[ComparisonPoint], path: Path
-) -> tuple[PointLocation, ...]:
+def locate_points(operations: Sequence[Any], points: Iterable[Call], path: Path) -> tuple[PointLocation, ...]:
     """Locate each comparison point.
 
     Args:
@@ -94,7 +92,7 @@ def _name_input_producer(layer: str) -> str:
 
 
 def _check_layers(
-    layers: Sequence[Any], points: Sequence[ComparisonPoint], shapes: Mapping[str, tuple[int, ...]], path: Path
+    layers: Sequence[Any], points: Sequence[Call], shapes: Mapping[str, tuple[int, ...]], path: Path
 ) -> None:
     """Raise `BadArtifact` unless the layers of a program have the kinds and shapes of the deploy form's."""
     layer_points = [point for point in points if point.kind != "residual"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.deploy.comparison_points import ComparisonPoint
+from shvit_mobile.deploy.wiring import Call
 from shvit_mobile.runtimes.coreml import REFERENCE_ENGINE, prepare_images
 from shvit_mobile.runtimes.mil.program import ComputeMode, CoreMLProgram, declares_fp16
 from shvit_mobile.runtimes.probes.alignment import locate_points, map_values_to_layers
@@ -34,7 +34,7 @@ class CoreMLActivationProbe:
 
     engine = REFERENCE_ENGINE
 
-    def __init__(self, artifact: Artifact, points: Sequence[ComparisonPoint]) -> None:
+    def __init__(self, artifact: Artifact, points: Sequence[Call]) -> None:
         """Open the package.
 
         Raises:
@@ -71,7 +71,7 @@ class CoreMLActivationObserver:
 
     engine = REFERENCE_ENGINE
 
-    def __init__(self, artifact: Artifact, points: Sequence[ComparisonPoint]) -> None:
+    def __init__(self, artifact: Artifact, points: Sequence[Call]) -> None:
         """Open the package; raises what `CoreMLActivationProbe` raises."""
         self._artifact, self._programs = artifact, dict[ComputeMode, CoreMLProgram]()
         package = MLPackage(artifact.path)

@@ -18,7 +18,7 @@ from onnx import helper
 from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact
-from shvit_mobile.deploy.comparison_points import ComparisonPoint
+from shvit_mobile.deploy.wiring import Call
 from shvit_mobile.errors import BadArtifact, get_first_line
 from shvit_mobile.runtimes.onnxruntime import ENGINE, LOG_LEVEL_FATAL, open_session
 from shvit_mobile.runtimes.probes.protocols import PointLocation
@@ -33,7 +33,7 @@ class ONNXActivationProbe:
 
     engine = f"{ENGINE}, optimisations off"
 
-    def __init__(self, artifact: Artifact, points: Sequence[ComparisonPoint]) -> None:
+    def __init__(self, artifact: Artifact, points: Sequence[Call]) -> None:
         """Open the file.
 
         Raises:
@@ -73,9 +73,7 @@ class ONNXActivationProbe:
         return {name: torch.from_numpy(value) for name, value in zip(names, values, strict=True)}
 
 
-def _locate_points(
-    graph: onnx.GraphProto, points: Sequence[ComparisonPoint], artifact: Artifact
-) -> tuple[PointLocation, ...]:
+def _locate_points(graph: onnx.GraphProto, points: Sequence[Call], artifact: Artifact) -> tuple[PointLocation, ...]:
     """Locate each comparison point by the name of its node."""
     nodes = {node.name: node for node in graph.node}
     locations = []

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shvit_mobile.deploy.comparison_points import ComparisonPoint
+from shvit_mobile.deploy.wiring import Call
 
 ValuePart = Literal["squares", "sum"]
 
@@ -26,7 +26,7 @@ class PointLocation:
         rectified: Whether the value comes after a ReLU.
     """
 
-    point: ComparisonPoint
+    point: Call
     value: str
     rectified: bool
 

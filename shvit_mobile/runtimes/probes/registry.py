@@ -5,8 +5,8 @@ from importlib import import_module
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.manifest import Target
-from shvit_mobile.deploy.comparison_points import ComparisonPoint
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.wiring import Call
 from shvit_mobile.errors import NotSupported
 from shvit_mobile.runtimes.probes.deploy_form import DeployFormActivationObserver
 from shvit_mobile.runtimes.probes.protocols import ActivationObserver, ActivationProbe
@@ -22,7 +22,7 @@ OPAQUE_TARGETS: dict[Target, str] = {
 }
 
 
-def open_activation_probe(artifact: Artifact, points: Sequence[ComparisonPoint]) -> ActivationProbe:
+def open_activation_probe(artifact: Artifact, points: Sequence[Call]) -> ActivationProbe:
     """Open a probe for an artifact.
 
     Args:
@@ -50,9 +50,7 @@ def check_probe_support(artifact: Artifact) -> None:
         )
 
 
-def open_activation_observer(
-    artifact: Artifact, deployed: DeployForm, points: Sequence[ComparisonPoint]
-) -> ActivationObserver:
+def open_activation_observer(artifact: Artifact, deployed: DeployForm, points: Sequence[Call]) -> ActivationObserver:
     """Open an observer of a Core ML package's own program, or of the deploy form for other targets.
 
     Args:

@@ -65,13 +65,6 @@ def _check_input(deployed: DeployForm, options: CoreMLOptions) -> None:
             hint="Use to_deploy_form(trained, normalise=True), or set `input='tensor'`.",
             parameter="input",
         )
-    if deployed.module.config.in_channels != 3:
-        raise ConflictingParameters(
-            f"An image input needs a model with 3 channels; this one has {deployed.module.config.in_channels}.",
-            why="Core ML's images are RGB.",
-            hint="Set `input='tensor'`.",
-            parameter="input",
-        )
 
 
 def _build_output_contract(options: CoreMLOptions) -> OutputContract:

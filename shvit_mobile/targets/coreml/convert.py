@@ -106,8 +106,8 @@ def _export_torch_program(
     """
     module = rewrite_for_coreml(deployed, options.layout)
     if precision != "fp32":
-        module = rewrite_for_fp16(module)
-    example = torch.zeros(1, deployed.module.config.in_channels, *deployed.trained.preprocessing.size)
+        module = rewrite_for_fp16(module, deployed)
+    example = torch.zeros(1, 3, *deployed.trained.preprocessing.size)
     with torch.no_grad():
         program = torch.export.export(_WithProbabilities(module) if options.classifier else module, (example,))
         # Without decompositions the program has the training dialect, which coremltools rejects.
@@ -129,7 +129,7 @@ class _WithProbabilities(nn.Module):
 
 def _build_input_type(ct: Any, deployed: DeployForm, options: CoreMLOptions) -> Any:
     preprocessing = deployed.trained.preprocessing
-    shape, name = (1, deployed.module.config.in_channels, *preprocessing.size), INPUT_NAMES[options.input]
+    shape, name = (1, 3, *preprocessing.size), INPUT_NAMES[options.input]
     if options.input == "tensor":
         return ct.TensorType(name, shape=shape, dtype=np.float32)
     # The graph normalizes, because ImageType has one scale for all channels, and there are three standard deviations.

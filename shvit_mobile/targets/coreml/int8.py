@@ -39,17 +39,17 @@ def write_int8(mil: Any, program: torch.export.ExportedProgram, deployed: Deploy
     """
     ranges = select_int8_ranges(deployed, recipe)
     function = mil.functions["main"]
-    convolutions = _find_convolutions(function, program)
-    if missing := sorted(ranges.keys() - convolutions.keys()):
+    operators = _find_layers(function, program)
+    if missing := sorted(ranges.keys() - operators.keys()):
         raise VerificationFailed(
             f"coremltools' program has no operator for {missing[0]}.",
             why="shvit-mobile writes int8 layer by layer, by their names.",
             hint="Report it with the output of: shvit-mobile doctor --json",
         )
     with function, _open_unknown_scope():
-        for name, conv in convolutions.items():
+        for name, operator in operators.items():
             if name in ranges:
-                writer = _Int8LayerWriter(function, conv, name)
+                writer = _Int8LayerWriter(function, operator, name)
                 writer.write_weight(deployed.module.get_submodule(name))
                 writer.write_activations(ranges[name], recipe)
 
@@ -63,32 +63,34 @@ def _open_unknown_scope() -> Any:
     return Builder.scope(*(ScopeInfo(source=source, data=[None]) for source in sources))
 
 
-def _find_convolutions(function: Any, program: torch.export.ExportedProgram) -> dict[str, Any]:
-    """Return the convolutions of a converted program by the names of their layers, in execution order."""
+def _find_layers(function: Any, program: torch.export.ExportedProgram) -> dict[str, Any]:
+    """Return the convolutions and linear layers of a converted program by layer, in execution order."""
     calls = (node for node in program.graph.nodes if node.op == "call_function")
     layers = {node.name: find_layer_name(node).removeprefix("module.") for node in calls}
     named = ((operator.name.removesuffix(FP16_NAME_SUFFIX), operator) for operator in function.operations)
-    return {layers[name]: operator for name, operator in named if operator.op_type == "conv" and name in layers}
+    return {
+        layers[name]: operator for name, operator in named if operator.op_type in ("conv", "linear") and name in layers
+    }
 
 
 class _Int8LayerWriter:
-    """Writes int8 around one convolution; enter the function as a context first."""
+    """Writes int8 around one layer; enter the function as a context first."""
 
-    def __init__(self, function: Any, conv: Any, name: str) -> None:
+    def __init__(self, function: Any, operator: Any, name: str) -> None:
         from coremltools.converters.mil import Builder
 
-        self.function, self.conv, self.name, self.mb = function, conv, name, Builder
+        self.function, self.operator, self.name, self.mb = function, operator, name, Builder
 
     def write_weight(self, layer: nn.Module) -> None:
         """Replace the layer's weight by int8 constants with an fp16 scale for each output channel."""
         weight = layer.get_parameter("weight")
         integers, scales = (part.cpu().numpy() for part in quantize_weight(weight, get_weight_scales(layer)))
-        if integers.shape != tuple(self.conv.weight.shape):
+        if integers.shape != tuple(self.operator.weight.shape):
             raise VerificationFailed(
-                f"The weight of {self.name} has the shape {tuple(self.conv.weight.shape)} in coremltools' program.",
+                f"The weight of {self.name} has the shape {tuple(self.operator.weight.shape)} in coremltools' program.",
                 why=f"In the model it is {integers.shape}.",
             )
-        self.conv.set_inputs(weight=self.add_weight_decompression(integers, scales.astype(np.float16)))
+        self.operator.set_inputs(weight=self.add_weight_decompression(integers, scales.astype(np.float16)))
 
     def add_weight_decompression(self, integers: NDArray[np.int8], scales: NDArray[np.float16]) -> Any:
         from coremltools import target
@@ -97,18 +99,20 @@ class _Int8LayerWriter:
         if self.function.opset_version >= target.iOS18:
             shape = (-1, *[1] * (integers.ndim - 1))
             return self.mb.constexpr_blockwise_shift_scale(
-                data=integers, scale=scales.reshape(shape), before_op=self.conv, name=name
+                data=integers, scale=scales.reshape(shape), before_op=self.operator, name=name
             )
         return self.mb.constexpr_affine_dequantize(
-            quantized_data=integers, zero_point=np.int8(0), scale=scales, axis=0, before_op=self.conv, name=name
+            quantized_data=integers, zero_point=np.int8(0), scale=scales, axis=0, before_op=self.operator, name=name
         )
 
     def write_activations(self, activation_range: ActivationRange, recipe: Recipe) -> None:
-        """Quantize the input of the convolution, unless it already is, and the output after the ReLU."""
-        if self.conv.x.op is None or self.conv.x.op.op_type != "dequantize":
+        """Quantize the input of the layer, unless it already is, and the output after the ReLU."""
+        if self.operator.x.op is None or self.operator.x.op.op_type != "dequantize":
             parameters = choose_affine_parameters(*activation_range.input, recipe.activations)
-            self.conv.set_inputs(x=self.add_quantize_dequantize(self.conv.x, parameters, self.conv, "input"))
-        last, (low, high) = self.conv.outputs[0], activation_range.output
+            self.operator.set_inputs(
+                x=self.add_quantize_dequantize(self.operator.x, parameters, self.operator, "input")
+            )
+        last, (low, high) = self.operator.outputs[0], activation_range.output
         if [follower.op_type for follower in last.child_ops] == ["relu"]:
             last, low = last.child_ops[0].outputs[0], 0.0
         parameters = choose_affine_parameters(low, high, recipe.activations)

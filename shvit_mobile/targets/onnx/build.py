@@ -86,7 +86,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions
 def _build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.ModelProto:
     """Build the ONNX model of a deploy form."""
     trained = deployed.trained
-    shape = (deployed.module.config.in_channels, *trained.preprocessing.size)
+    shape = (3, *trained.preprocessing.size)
     graph = GraphBuilder(trained.variant, images=IMAGES, shape=shape)
     ranges = select_int8_ranges(deployed, recipe) if recipe.precision == "int8" else {}
     logits = ModuleWriter(graph, ranges, recipe.activations).write(deployed.module, graph.images, "")

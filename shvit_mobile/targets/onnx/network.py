@@ -14,6 +14,7 @@ from torch import nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
 from shvit_mobile.deploy.form import MeanSubtraction
+from shvit_mobile.errors import NotSupported
 from shvit_mobile.families import shvit
 from shvit_mobile.targets.onnx.graph import GraphBuilder, GraphValue
 from shvit_mobile.targets.onnx.layers import add_float_convolution, add_int8_convolution, add_linear, convert_to_array
@@ -31,10 +32,15 @@ class ModuleWriter:
         """Write `module`, called `name` in the deploy form, and return its output for the input `x`.
 
         Raises:
-            TypeError: If `_MODULE_WRITERS` has no function for its type.
+            NotSupported: If `_MODULE_WRITERS` has no function for its type.
         """
         if type(module) not in _MODULE_WRITERS:
-            raise TypeError(f"{name} is a {type(module).__name__}, which the ONNX target cannot write")
+            raise NotSupported(
+                f"The ONNX target cannot write {type(module).__name__}.",
+                why="It writes SHViTs only, module by module.",
+                hint="Export for executorch or coreml.",
+                parameter="target",
+            )
         return _MODULE_WRITERS[type(module)](self, module, x, name)
 
 

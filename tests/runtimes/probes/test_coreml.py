@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from shvit_mobile.contracts.preprocessing import convert_to_raw_input
-from shvit_mobile.deploy.comparison_points import ComparisonPoint
+from shvit_mobile.deploy.wiring import Call
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.runtimes.probes.coreml import CoreMLActivationObserver, CoreMLActivationProbe
 from tests.runtimes.mil.packages import convert_module, save_model
@@ -16,8 +16,8 @@ from tests.runtimes.test_coreml import CLASSES, HEIGHT, WIDTH, build_artifact, d
 
 CHANNELS = 4
 LANDMARKS = (
-    ComparisonPoint("stem", "conv", (CHANNELS, 3, 1, 1)),
-    ComparisonPoint("head", "linear", (CLASSES, CHANNELS * HEIGHT * WIDTH)),
+    Call("stem", "conv", (CHANNELS, 3, 1, 1)),
+    Call("head", "linear", (CLASSES, CHANNELS * HEIGHT * WIDTH)),
 )
 
 
@@ -106,11 +106,11 @@ def test_later_layers_compute_with_a_forced_value(network, made):
 
 def test_a_missing_or_additional_layer_is_rejected(made):
     with pytest.raises(BadArtifact, match="2 of 3"):
-        CoreMLActivationProbe(made, (*LANDMARKS, ComparisonPoint("more", "conv", (1, 1, 1, 1))))
+        CoreMLActivationProbe(made, (*LANDMARKS, Call("more", "conv", (1, 1, 1, 1))))
     with pytest.raises(BadArtifact, match=r"stem is \('conv', \(5, 3, 1, 1\)\)"):
-        CoreMLActivationProbe(made, (ComparisonPoint("stem", "conv", (5, 3, 1, 1)), LANDMARKS[1]))
+        CoreMLActivationProbe(made, (Call("stem", "conv", (5, 3, 1, 1)), LANDMARKS[1]))
 
 
 def test_a_missing_residual_sum_is_rejected(made):
     with pytest.raises(BadArtifact, match="adds nothing to the output of stem"):
-        CoreMLActivationProbe(made, (LANDMARKS[0], ComparisonPoint("residual", "residual", ()), LANDMARKS[1]))
+        CoreMLActivationProbe(made, (LANDMARKS[0], Call("residual", "residual", ()), LANDMARKS[1]))

@@ -1,0 +1,249 @@
+"""timm's models as a family: any classifier of timm, by its name and a state dict.
+
+timm is imported on first use. Nothing is downloaded here: weights come from the checkpoint alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.errors import BadCheckpoint, InvalidValue, ToolMissing
+from shvit_mobile.families.containers import format_faults
+from shvit_mobile.families.discover import StoredTensor, get_shape, shorten_name
+from shvit_mobile.families.family import Family
+from shvit_mobile.families.training_args import CROP_MODES
+from shvit_mobile.families.weights import convert_values
+from shvit_mobile.quiet import silence_libraries
+
+# Before the name of a model, where SHViT's variants have no prefix.
+TIMM_PREFIX = "timm:"
+# The ends of the names of weights; other tensors are counters, and tables that the model computes.
+_LEAVES = (".weight", ".bias", ".running_mean", ".running_var")
+_library: list[Any] = []
+
+
+@dataclass(frozen=True)
+class TimmModel:
+    """A model of timm with the weights of a checkpoint.
+
+    Attributes:
+        model: In float32, in eval mode, on the CPU.
+        classes: The outputs of its head.
+        preprocessing: That of timm's configuration of the model.
+        weights: The keys that lead to the weights in the file, or "root".
+        found: The same of all models of this name in the file.
+        sources: The names of the tensors that were used.
+    """
+
+    model: nn.Module
+    classes: int
+    preprocessing: Preprocessing
+    weights: str
+    found: tuple[str, ...]
+    sources: frozenset[str] = field(repr=False, default=frozenset())
+
+
+def import_timm(why: str) -> ModuleType:
+    """Import timm.
+
+    timm imports torchvision. One that was built for another torch cannot load its compiled operators and fails for want
+    of two of them, which no classifier calls.
+
+    Args:
+        why: The sentence on what needs it, for the error.
+
+    Raises:
+        ToolMissing: If timm is not installed.
+    """
+    _prepare_torchvision()
+    try:
+        with silence_libraries():
+            import timm
+    except ImportError:
+        raise ToolMissing("timm is not installed.", why=why, hint="pip install 'shvit-mobile[models]'") from None
+    return timm
+
+
+def _prepare_torchvision() -> None:
+    """Declare the operators that torchvision asks for when it is imported, if its compiled part does not load."""
+    try:
+        with silence_libraries():
+            import torchvision  # type: ignore[import-untyped]  # noqa: F401
+    except ImportError:
+        return
+    except RuntimeError:
+        library: Any = torch.library.Library
+        _library.append(library("torchvision", "DEF"))  # what it declares lasts as long as it does
+        for name in ("nms", "qnms"):
+            _library[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
+def is_timm_model(name: str) -> bool:
+    """Return whether timm is installed and has a model of this name."""
+    try:
+        return bool(import_timm("").is_model(name))
+    except ToolMissing:
+        return False
+
+
+def create_timm_model(name: str, classes: int | None = None, *, parameter: str = "variant") -> nn.Module:
+    """Create a model of timm with random weights, in eval mode, with all its branches.
+
+    Args:
+        name: timm's name of it.
+        classes: Its classes (default: those of timm's configuration).
+        parameter: The parameter that the name was given as, for errors.
+
+    Raises:
+        ToolMissing: If timm is not installed.
+        InvalidValue: If timm has no such model.
+    """
+    timm = import_timm(f"It builds {name}.")
+    if not timm.is_model(name):
+        near = get_close_matches(name, timm.list_models(), n=3) or timm.list_models(f"*{name.split('_')[0]}*")[:5]
+        hint = f"Similar: {', '.join(near)}." if near else ""
+        raise InvalidValue(f"timm has no model '{name}'.", hint=hint, parameter=parameter)
+    with silence_libraries():
+        options = {} if classes is None else {"num_classes": classes}
+        model: nn.Module = timm.create_model(name, pretrained=False, **options)
+    return model.eval()
+
+
+def reparameterize(model: nn.Module) -> nn.Module:
+    """Merge the branches that exist for training only, as timm does it for inference.
+
+    Merged layers are created in the default dtype, so that of the model is the default meanwhile.
+
+    Raises:
+        ToolMissing: If timm is not installed.
+    """
+    import_timm("It merges the branches of its models.")
+    from timm.utils.model import reparameterize_model
+
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(next(model.parameters()).dtype)
+    try:
+        merged: nn.Module = reparameterize_model(model)
+    finally:
+        torch.set_default_dtype(default)
+    return merged
+
+
+def load_timm_model(
+    name: str, tensors: Mapping[str, StoredTensor], weights: str | None, display_name: str
+) -> TimmModel:
+    """Build a model of timm from the tensors of a checkpoint, whose head may have any number of classes.
+
+    Args:
+        name: timm's name of the model.
+        tensors: All tensors of the file, by the keys that lead to them, joined with dots.
+        weights: Which of several models in the file: the keys that lead to it (default: the first complete one).
+        display_name: The file's name in errors.
+
+    Raises:
+        ToolMissing: If timm is not installed.
+        InvalidValue: If timm has no such model.
+        BadCheckpoint: If the file has no complete model of this name, or one with unusable values.
+    """
+    blank = create_timm_model(name)
+    config: Any = blank.pretrained_cfg
+    heads = _list_heads(config)
+    expected = _list_shapes(blank)
+    prefixes = _find_prefixes(tensors, expected, heads)
+    if not prefixes:
+        raise BadCheckpoint(
+            f"{display_name} contains no {name}: none of its {len(tensors)} tensors is called like one of timm's "
+            f"{len(expected)}.",
+            why=f"The first in the file is {shorten_name(next(iter(tensors)))}; {name} has {next(iter(expected))}.",
+            hint="Save the state dict of timm's model, or name the model that it is.",
+        )
+    fits = {prefix: _list_faults(tensors, prefix, expected, heads) for prefix in prefixes}
+    complete = [prefix for prefix in prefixes if not fits[prefix]]
+    names = {(prefix.rstrip(".") or "root"): prefix for prefix in complete}
+    if not complete:
+        best = min(prefixes, key=lambda prefix: len(fits[prefix]))
+        raise BadCheckpoint(
+            f"{display_name} is not a complete {name}: {len(fits[best])} of its {len(expected)} tensors do not fit; "
+            f"the first: {format_faults(fits[best])}.",
+            why=f"It is compared with timm's {name}.",
+        )
+    chosen = next(iter(names)) if weights is None else _choose(weights, names, display_name)
+    prefix = names[chosen]
+    classes = get_shape(tensors[f"{prefix}{heads[0]}.weight"])[0]
+    if classes < 2:
+        raise BadCheckpoint(f"{display_name} has one logit.", why=f"A {name} needs an output for each class.")
+    used = {key: tensors[f"{prefix}{key}"] for key in expected if f"{prefix}{key}" in tensors}
+    model = create_timm_model(name, classes)
+    state = model.state_dict()
+    model.load_state_dict({**state, **convert_values(used, display_name)})
+    sources = frozenset(f"{prefix}{key}" for key in used)
+    return TimmModel(model.eval(), classes, _read_preprocessing(config), chosen, tuple(names), sources)
+
+
+def _list_heads(config: Any) -> tuple[str, ...]:
+    """Return the names of a model's classifiers; a distilled model has two."""
+    found = config.get("classifier") or ()
+    return (found,) if isinstance(found, str) else tuple(found)
+
+
+def _list_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a model's weights, without counters and tables of integers, which the model computes."""
+    return {key: tuple(value.shape) for key, value in model.state_dict().items() if value.is_floating_point()}
+
+
+def _find_prefixes(
+    tensors: Mapping[str, StoredTensor], expected: Mapping[str, tuple[int, ...]], heads: tuple[str, ...]
+) -> list[str]:
+    """Return what stands before the names of a model's tensors, in the order of the file."""
+    first = next(key for key in expected if not key.startswith(heads))
+    return [name.removesuffix(first) for name in tensors if f".{name}".endswith(f".{first}")]
+
+
+def _list_faults(
+    tensors: Mapping[str, StoredTensor], prefix: str, expected: Mapping[str, tuple[int, ...]], heads: tuple[str, ...]
+) -> list[str]:
+    """Return what does not fit, a phrase each; only the number of classes may differ."""
+    faults = []
+    for key, shape in expected.items():
+        stored = tensors.get(f"{prefix}{key}")
+        actual = None if stored is None else get_shape(stored)
+        of_head = key.startswith(heads) and actual is not None and actual[1:] == shape[1:] and bool(actual)
+        if actual is None:
+            faults.append(f"{key} is missing")
+        elif actual != shape and not of_head:
+            faults.append(f"{key} is {actual}, not {shape}")
+    roots = {key.partition(".")[0] for key in expected}
+    own = (name.removeprefix(prefix) for name in tensors if name.startswith(prefix))
+    more = (key for key in own if key not in expected and key.partition(".")[0] in roots and key.endswith(_LEAVES))
+    return [*faults, *(f"{key} has no place" for key in more)]
+
+
+def _choose(weights: str, names: Mapping[str, str], display_name: str) -> str:
+    near = [name for name in names if f".{weights}." in f".{name}."]
+    if weights in names or len(near) == 1:
+        return weights if weights in names else near[0]
+    raise BadCheckpoint(
+        f"{display_name} contains no weights '{weights}'.", why=f"It contains: {', '.join(names)}.", parameter="weights"
+    )
+
+
+def _read_preprocessing(config: Any) -> Preprocessing:
+    """Return the preprocessing of timm's configuration of a model."""
+    fields: dict[str, Any] = {
+        "size": tuple(config["input_size"][1:]),
+        "crop_ratio": config.get("crop_pct"),
+        "interpolation": config.get("interpolation"),
+        "mean": config.get("mean"),
+        "std": config.get("std"),
+        "resize_mode": CROP_MODES.get(config.get("crop_mode") or "center"),
+    }
+    return Preprocessing(**{name: value for name, value in fields.items() if value is not None})
+
+
+TIMM = Family(name="timm", reparameterize=reparameterize)

@@ -1,0 +1,19 @@
+"""Models with random weights, by the names that manifests have."""
+
+from torch import nn
+
+from shvit_mobile.families.shvit import VARIANTS, create_shvit
+from shvit_mobile.families.timm_family import create_timm_model, is_timm_model
+
+
+def create_untrained(variant: str, classes: int) -> nn.Module | None:
+    """Create a model in eval mode as it is deployed; None if no family knows the name.
+
+    Args:
+        variant: A variant of SHViT, or timm's name of a model.
+        classes: The outputs of its head.
+    """
+    if variant in VARIANTS:
+        return create_shvit(variant, classes=classes).eval()
+    known = variant != "custom" and is_timm_model(variant)
+    return create_timm_model(variant, classes) if known else None

@@ -88,4 +88,5 @@ def _build_unknown_model_error(shapes: dict[str, tuple[int, ...]], display_name:
     return BadCheckpoint(
         f"{display_name} is not of a SHViT: none of its {len(shapes)} tensors fits; the first are {', '.join(firsts)}.",
         why="A SHViT has patch_embed.0.c.weight, blocks1 to blocks3 (authors) or stages (timm), and head.l.weight.",
+        hint="For another model of timm, set `variant` to 'timm:' and timm's name of it.",
     )

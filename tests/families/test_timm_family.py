@@ -161,6 +161,6 @@ def test_all_batchnorms_of_the_neighbours_fold_exactly(name: str, tmp_path: Path
     deployed = to_deploy_form(trained)
     assert has_batchnorm(trained.model)
     assert not has_batchnorm(deployed.module)
-    # Compared in float64: these random networks make a difference of one bit in float32 a hundred thousand times larger.
+    # In float64: these random networks make a difference of one bit in float32 a hundred thousand times larger.
     assert deployed.error < 1e-10
     assert len(deployed.first_layers) == 1

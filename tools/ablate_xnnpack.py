@@ -28,8 +28,9 @@ from shvit_mobile.demo import CALIBRATION_IMAGES
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import equalize_head
-from shvit_mobile.deploy.xnnpack_form import ChannelsLast, XnnpackAttention, rewrite_for_xnnpack
+from shvit_mobile.deploy.xnnpack_form import ChannelsLast, rewrite_for_xnnpack
 from shvit_mobile.families.shvit import PatchMerging, SHViT
+from shvit_mobile.families.shvit_family import XnnpackAttention
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.pt2e_graph import build_quantized_graph

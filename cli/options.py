@@ -158,7 +158,7 @@ Block = Annotated[
         min=1,
     ),
 ]
-Opset = Annotated[int | None, option(TARGET_PANEL, "onnx: opset version (default: 17).", metavar="N")]
+Opset = Annotated[int | None, option(TARGET_PANEL, "onnx: opset version, 18 to 23 (default: 18).", metavar="N")]
 StaticBatch = Annotated[
     bool, option(TARGET_PANEL, "onnx: fix the batch size at 1 (default: any batch size).", "--static-batch")
 ]

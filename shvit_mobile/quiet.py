@@ -16,7 +16,16 @@ REQUIREMENTS = {
     "executorch": "executorch==1.4.1",
     "onnxruntime": "'onnxruntime>=1.23,<2'",
 }
-_NOISY_LOGGERS = ("root", "torchao", "torch", "torch.utils._pytree", "coremltools", "executorch")
+_NOISY_LOGGERS = (
+    "root",
+    "torchao",
+    "torch",
+    "torch.utils._pytree",
+    "coremltools",
+    "executorch",
+    "onnxscript",
+    "onnx_ir",
+)
 
 
 @contextmanager

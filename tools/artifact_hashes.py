@@ -98,7 +98,7 @@ PLAN: dict[str, dict[str, dict[str, tuple[dict[str, Any], ...]]]] = {
         },
         "onnx": {
             "fp32": ({}, STATIC, {"opset": 21}),
-            "int8": ({}, STATIC, {"opset": 13}),
+            "int8": ({}, STATIC, {"opset": 20}),
             "int8-symmetric": ({},),
             "int8-steps": ({}, STATIC),
             "mixed": ({},),

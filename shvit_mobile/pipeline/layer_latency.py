@@ -20,8 +20,6 @@ from shvit_mobile.targets.onnx import ONNXOptions, build
 from shvit_mobile.targets.onnx.build import IMAGES
 
 _KERNEL_SUFFIX = "_kernel_time"
-# ONNX Runtime fuses a convolution with the sigmoid after it, and names the result after the sigmoid.
-_FUSED_GATE = (".se.gate", ".se.fc2")
 
 
 def measure_layer_latencies(
@@ -121,6 +119,5 @@ def sum_layer_times(kernels: Sequence[dict[str, Any]], layers: Sequence[str]) ->
 
 def find_layer(node: str, layers: Sequence[str]) -> str | None:
     """Return the layer that a node, fused or not, comes from; None if it comes from no layer."""
-    node = node.replace(*_FUSED_GATE)
     matches = [layer for layer in layers if node == layer or node.startswith((f"{layer}.", f"{layer}_", f"{layer}/"))]
     return max(matches, key=len, default=None)

@@ -189,11 +189,11 @@ def test_options_reach_the_manifest(world: SharedFiles, tmp_path: Path, call: Ca
     labels = ["[bold]", "[/b]", "c", "d", "e", "f", "g"]
     names.write_text(json.dumps({str(index): label for index, label in enumerate(labels)}), encoding="utf-8")
     pictures = ("--size", 32, "--crop", 1, "--mean", 0.5, 0.5, 0.25, "--std", 0.5, 1, 0.5, "--labels", names)
-    args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--opset", 15, "--static-batch", *pictures)
+    args = ("export", "--checkpoint", world.checkpoint, *ONNX, "--opset", 19, "--static-batch", *pictures)
     result = call(*args, "--out", tmp_path)
     assert result.exit_code == 0, result.output
     manifest = json.loads((tmp_path / "custom-32-onnx-fp32.manifest.json").read_text(encoding="utf-8"))
-    assert manifest["options"] == {"opset": 15, "dynamic_batch": False}
+    assert manifest["options"] == {"opset": 19, "dynamic_batch": False}
     assert manifest["labels"][0] == "[bold]"
     preprocessing = manifest["preprocessing"]
     assert (preprocessing["size"], preprocessing["crop_ratio"]) == ([32, 32], 1)

@@ -30,7 +30,7 @@ LAYERS = ("patch_embed.0", "stages.0.downsample.2.se.fc2", "stages.0.downsample.
         ("patch_embed.0.input.int8", "patch_embed.0"),
         ("patch_embed.06", None),
         ("patch_embed.centre", None),
-        ("stages.0.downsample.2.se.gate_nchwc", "stages.0.downsample.2.se.fc2"),
+        ("stages.0.downsample.2.se.fc2.sigmoid_nchwc", "stages.0.downsample.2.se.fc2"),
         ("stages.0.downsample.2.se.mul", None),
     ],
 )

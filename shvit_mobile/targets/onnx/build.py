@@ -13,14 +13,14 @@ from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe, InvalidValue
 from shvit_mobile.quantize.layers import select_int8_ranges
 from shvit_mobile.targets.build_result import BuildResult, build_input_contract
-from shvit_mobile.targets.onnx.graph import GraphBuilder
+from shvit_mobile.targets.onnx.float_graph import export_float_graph, fill_graph
+from shvit_mobile.targets.onnx.int8 import quantize_layers
 from shvit_mobile.targets.onnx.inventory import read_inventory
-from shvit_mobile.targets.onnx.network import ModuleWriter
+from shvit_mobile.targets.onnx.opsets import EXPORTED_OPSET, OPSETS
 from shvit_mobile.targets.target_options import TargetOptions
+from shvit_mobile.versions import get_package_versions
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-# From the first with per-channel quantization to the last that ONNX Runtime 1.23, the oldest supported, can read.
-OPSETS = range(13, 24)
 IMAGES, LOGITS = "images", "logits"
 
 
@@ -29,15 +29,15 @@ class ONNXOptions(TargetOptions):
     """Options of the ONNX target.
 
     Attributes:
-        opset: The version of ONNX's operators, 13 to 23. It does not change the graph, only which runtimes can read
-            it; ONNX Runtime 1.12 and later read 17.
+        opset: The version of ONNX's operators, 18 to 23. It does not change the graph, only which runtimes can read
+            it; ONNX Runtime 1.14 and later read 18.
         dynamic_batch: Whether the file takes any number of images at once, instead of one.
 
     Raises:
         InvalidValue: If the opset is out of range.
     """
 
-    opset: int = 17
+    opset: int = EXPORTED_OPSET
     dynamic_batch: bool = True
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions
         input=build_input_contract(deployed, IMAGES, batch=0 if options.dynamic_batch else 1),
         output=OutputContract(logits=LOGITS),
         inventory=read_inventory(path),
-        versions={"onnx": onnx.__version__},
+        versions={"onnx": onnx.__version__, **get_package_versions("onnxscript")},
         options=asdict(options),
     )
 
@@ -86,11 +86,23 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions
 def _build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions) -> onnx.ModelProto:
     """Build the ONNX model of a deploy form."""
     trained = deployed.trained
-    shape = (3, *trained.preprocessing.size)
-    graph = GraphBuilder(trained.variant, images=IMAGES, shape=shape)
-    ranges = select_int8_ranges(deployed, recipe) if recipe.precision == "int8" else {}
-    logits = ModuleWriter(graph, ranges, recipe.activations).write(deployed.module, graph.images, "")
-    model = graph.build_model(logits, LOGITS, opset=options.opset, batch="batch" if options.dynamic_batch else 1)
+    graph = export_float_graph(
+        deployed.module,
+        (3, *trained.preprocessing.size),
+        names=(IMAGES, LOGITS),
+        batch="batch" if options.dynamic_batch else 1,
+    )
+    model = fill_graph(graph, deployed.module)
+    if options.opset != EXPORTED_OPSET:
+        from shvit_mobile.targets.onnx.exporter import convert_opset
+
+        model = convert_opset(model, options.opset)
+    if recipe.precision == "int8":
+        quantize_layers(model.graph, deployed.module, select_int8_ranges(deployed, recipe), recipe.activations)
+    model.graph.name = trained.variant
+    # The oldest file format with this opset, so that older runtimes can read the file.
+    model.ir_version = helper.find_min_ir_version_for(list(model.opset_import))
+    model.ClearField("producer_version")
     model.producer_name = "shvit-mobile"
     model.doc_string = _format_doc_string(deployed, recipe)
     helper.set_model_props(

@@ -1,0 +1,212 @@
+"""Put layers of a float ONNX graph into int8, with QuantizeLinear and DequantizeLinear.
+
+ONNX Runtime fuses int8 in this form: DequantizeLinear produces the activations, the weight and the bias, QuantizeLinear
+takes the output, and everything between becomes one QLinearConv or QGemm. The bias of a MatMul is added in float.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+
+from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
+from shvit_mobile.quantize.affine import AffineParameters, choose_affine_parameters, get_weight_scales, quantize_weight
+
+# A bias is int32 in units of the two scales. Half of the range leaves room for the sum of products.
+_MAX_INT32_BIAS = 2**30
+# Activations that become part of the layer before them, and the range of their output, given that layer's.
+_FUSED_ACTIVATIONS: dict[str, Callable[[float, float], tuple[float, float]]] = {"Relu": lambda _, high: (0.0, high)}
+# Operators that only move the values of their first input.
+_MOVES = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+
+
+def quantize_layers(
+    graph: onnx.GraphProto,
+    module: nn.Module,
+    ranges: Mapping[str, ActivationRange],
+    activations: ActivationScheme = "affine",
+) -> None:
+    """Put the layers named in `ranges` into int8, in place.
+
+    A value that was dequantized, and perhaps moved since, is not rounded to other integers.
+
+    Args:
+        graph: A float graph with the values of its parameters, and nodes named by `names.name_nodes`.
+        module: The module whose graph it is.
+        ranges: The ranges of convolutions and linear layers by their path; they hold for all calls of a layer.
+        activations: How a range is divided into integers.
+
+    Raises:
+        ValueError: If the graph lacks a layer.
+    """
+    quantizer = _Quantizer(graph, module, ranges, activations)
+    nodes = list(quantizer.rewrite())
+    missing = sorted(ranges.keys() - quantizer.done)
+    if missing:
+        raise ValueError(f"the graph has no layer {missing[0]}")
+    del graph.node[:]
+    graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    constants = [constant for constant in (*graph.initializer, *quantizer.constants) if constant.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
+
+
+class _Quantizer:
+    """One pass over the nodes of a graph, in execution order.
+
+    Attributes:
+        constants: The constants that the new nodes read.
+        done: The paths of the layers that are now in int8.
+    """
+
+    def __init__(
+        self,
+        graph: onnx.GraphProto,
+        module: nn.Module,
+        ranges: Mapping[str, ActivationRange],
+        activations: ActivationScheme,
+    ) -> None:
+        self.constants: list[onnx.TensorProto] = []
+        self.done: set[str] = set()
+        self._graph, self._module, self._ranges, self._activations = graph, module, ranges, activations
+        self._outputs = {value.name for value in graph.output}
+        self._users: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self._users.setdefault(name, []).append(node)
+        # By the name of a float value: the call whose output it is, and its parameters in int8.
+        self._pending: dict[str, tuple[str, AffineParameters]] = {}
+        # By the name of a float value: the name of the value that takes its place.
+        self._replaced: dict[str, str] = {}
+        # By the name of a value that was dequantized, and of one that was moved since: its parameters.
+        self._dequantized: dict[str, AffineParameters] = {}
+        self._moved: dict[str, AffineParameters] = {}
+
+    def rewrite(self) -> Iterator[onnx.NodeProto]:
+        """Yield the nodes of the new graph."""
+        for node in self._graph.node:
+            node.input[:] = [self._replaced.get(name, name) for name in node.input]
+            call = _get_call(node)
+            path = call.partition("@")[0]
+            if path in self._ranges:
+                self.done.add(path)
+                yield from self._quantize_operands(node, call, self._ranges[path])
+            elif node.op_type in _MOVES and (parameters := self._find_parameters(node.input[0])):
+                self._moved[node.output[0]] = parameters
+            yield node
+            if node.output[0] in self._pending:
+                yield from self._quantize_output(node, *self._pending[node.output[0]])
+
+    def _quantize_operands(
+        self, node: onnx.NodeProto, call: str, activation_range: ActivationRange
+    ) -> Iterator[onnx.NodeProto]:
+        """Yield the nodes that produce the operands of a layer in int8, and make it read them."""
+        layer = self._module.get_submodule(call.partition("@")[0])
+        given = self._find_parameters(node.input[0])
+        parameters = given or choose_affine_parameters(*activation_range.input, self._activations)
+        if node.input[0] not in self._dequantized:
+            yield from self._quantize_and_dequantize(node.input[0], f"{call}.input", parameters)
+            node.input[0] = f"{call}.input"
+        bias = _get_bias(layer) if len(node.input) > 2 else None
+        integers, scales = _quantize_weight(layer, bias, parameters)
+        axis = _find_output_axis(node)
+        stored = np.moveaxis(integers, 0, axis) if axis else integers
+        yield self._dequantize_constant(f"{call}.weight", stored, scales, axis)
+        node.input[1] = f"{call}.weight.real"
+        if bias is not None:
+            bias_scales = scales * np.float32(parameters.scale)
+            rounded = np.rint(bias.astype(np.float64) / bias_scales).astype(np.int32)
+            yield self._dequantize_constant(f"{call}.bias", rounded, bias_scales, 0)
+            node.input[2] = f"{call}.bias.real"
+        output, (low, high) = node.output[0], activation_range.output
+        if node.name != call:  # the node after it adds the bias
+            output = self._users[output][0].output[0]
+        follower = self._get_only_user(output)
+        if follower is not None and follower.op_type in _FUSED_ACTIVATIONS:
+            output = follower.output[0]
+            low, high = _FUSED_ACTIVATIONS[follower.op_type](low, high)
+        self._pending[output] = call, choose_affine_parameters(low, high, self._activations)
+
+    def _quantize_output(
+        self, node: onnx.NodeProto, call: str, parameters: AffineParameters
+    ) -> Iterator[onnx.NodeProto]:
+        """Yield the nodes after the one with a layer's output."""
+        output, name = node.output[0], f"{call}.output"
+        if output in self._outputs:
+            node.output[0], name = node.name, output
+        yield from self._quantize_and_dequantize(node.output[0], name, parameters)
+        self._replaced[output] = name
+
+    def _quantize_and_dequantize(self, value: str, name: str, parameters: AffineParameters) -> Iterator[onnx.NodeProto]:
+        """Yield the nodes that round a float value to integers and back; the result is called `name`."""
+        scale = self._add_constant(f"{name}.scale", np.float32(parameters.scale))
+        zero_point = self._add_constant(f"{name}.zero_point", np.int8(parameters.zero_point))
+        yield helper.make_node("QuantizeLinear", [value, scale, zero_point], [f"{name}.int8"], f"{name}.int8")
+        yield helper.make_node("DequantizeLinear", [f"{name}.int8", scale, zero_point], [name], name)
+        self._dequantized[name] = parameters
+
+    def _dequantize_constant(
+        self, name: str, integers: NDArray[Any], scales: NDArray[Any], axis: int
+    ) -> onnx.NodeProto:
+        """Return the node that dequantizes constant integers with a scale for each output channel."""
+        stored = self._add_constant(f"{name}.{integers.dtype}", integers)
+        scale = self._add_constant(f"{name}.scale", scales)
+        return helper.make_node("DequantizeLinear", [stored, scale], [f"{name}.real"], f"{name}.real", axis=axis)
+
+    def _add_constant(self, name: str, values: NDArray[Any] | np.generic) -> str:
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def _find_parameters(self, value: str) -> AffineParameters | None:
+        """Return the parameters of the integers that a float value stands for; None if it is any number."""
+        return self._dequantized.get(value) or self._moved.get(value)
+
+    def _get_only_user(self, value: str) -> onnx.NodeProto | None:
+        users = self._users.get(value, [])
+        return users[0] if len(users) == 1 and value not in self._outputs else None
+
+
+def _get_call(node: onnx.NodeProto) -> str:
+    """Return the name of the call of a layer that a node computes; empty if it computes none."""
+    if node.op_type == "MatMul":
+        return node.name.removesuffix(".product")
+    return node.name if node.op_type in ("Conv", "Gemm") else ""
+
+
+def _find_output_axis(node: onnx.NodeProto) -> int:
+    """Return the axis of a weight that holds the output channels."""
+    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    return 0 if node.op_type == "Conv" or transposed else 1
+
+
+def _get_bias(layer: nn.Module) -> NDArray[Any]:
+    return _convert_to_array(layer.get_parameter("bias"))
+
+
+def _quantize_weight(
+    layer: nn.Module, bias: NDArray[Any] | None, input_parameters: AffineParameters
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the integers of a weight and its scales, shape (out channels,).
+
+    If a channel's weights are so small that its bias would not fit into int32 at their scale, it gets the scale that
+    the bias needs, at which the weights become zero.
+    """
+    weight = layer.get_parameter("weight")
+    integers, scales = (part.cpu().numpy() for part in quantize_weight(weight, get_weight_scales(layer)))
+    if bias is None:
+        return integers, scales
+    needed = np.abs(bias) / np.float32(input_parameters.scale * _MAX_INT32_BIAS)
+    final = np.maximum(scales, needed)
+    ratio = (scales / final).reshape(-1, *[1] * (integers.ndim - 1))
+    return np.rint(integers * ratio).astype(np.int8), final
+
+
+def _convert_to_array(tensor: Tensor) -> NDArray[Any]:
+    """Convert a parameter to a float32 array."""
+    values: NDArray[Any] = tensor.detach().cpu().float().numpy()
+    return values

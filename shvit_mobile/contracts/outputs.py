@@ -165,10 +165,15 @@ def list_missing_folders(folder: Path) -> list[Path]:
 
 
 def remove_folders_if_empty(folders: list[Path]) -> None:
-    """Remove folders, innermost first, up to the first that is not empty."""
+    """Remove folders, innermost first, up to the first that is not empty.
+
+    Each is locked meanwhile, so that no other process is about to write into it.
+    """
     with suppress(OSError):
         for folder in folders:
-            folder.rmdir()
+            with lock_folder(folder) as lock:
+                _check_lock(lock, folder)
+                folder.rmdir()
 
 
 def _publish(parts: Sequence[Path], paths: Sequence[Path], obsolete: Collection[Path], old: Path) -> None:
@@ -207,14 +212,15 @@ def _create_staging(folder: Path) -> tuple[Path, int | None]:
     for attempt in range(_ATTEMPTS):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with lock_folder(folder):
+            with lock_folder(folder) as lock:
+                _check_lock(lock, folder)
                 _remove_stale(folder)
                 staging = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
                 return staging, _lock(staging, wait=False)
         except (FileNotFoundError, FileExistsError):
             # Another process, which failed, removed the folder that it had created: before the lock, or while mkdir
             # looked whether what exists is a folder.
-            if attempt == _ATTEMPTS - 1 or folder.exists():
+            if attempt == _ATTEMPTS - 1 or (os.path.lexists(folder) and not folder.is_dir()):
                 raise
     raise AssertionError
 
@@ -230,27 +236,42 @@ def _remove_stale(folder: Path) -> None:
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which one process at a time can hold; where the system has no locks, hold none."""
+def lock_folder(folder: Path) -> Iterator[int | None]:
+    """Hold the lock of a folder, which one process at a time can hold, and yield it.
+
+    Where the system has no locks, None is yielded.
+    """
     lock = _lock(folder, wait=True)
     try:
-        yield
+        yield lock
     finally:
         _unlock(lock)
 
 
 def _lock(folder: Path, *, wait: bool) -> int | None:
-    """Return the lock of a folder; None if another process holds it, or if the system has none for it."""
+    """Return the lock of a folder; None if another process holds it, or if the system has none for it.
+
+    Raises:
+        FileNotFoundError: If there is no folder to wait for.
+    """
     if fcntl is None:
         return None
     descriptor = None
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
+    except OSError as reason:
         _unlock(descriptor)
+        if wait and isinstance(reason, FileNotFoundError):
+            raise
         return None
     return descriptor
+
+
+def _check_lock(lock: int | None, folder: Path) -> None:
+    """Raise `FileNotFoundError` if a lock is of a folder that was removed, even if there is a new one of its name."""
+    if lock is not None and not os.path.samestat(os.fstat(lock), folder.stat()):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
 
 
 def _unlock(lock: int | None) -> None:

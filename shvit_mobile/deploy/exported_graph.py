@@ -5,41 +5,19 @@ No name and no type of a family is known here; `torch.export` gives the operator
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from shvit_mobile.deploy.exporting import PADS, TRANSPARENT, export_model, get_operator_name, get_padding_value
 from shvit_mobile.deploy.layers import get_layer
 from shvit_mobile.deploy.verification import compute_relative_error, generate_layer_inputs, verify_error
-from shvit_mobile.errors import NotSupported, get_first_line
 from shvit_mobile.families.batchnorm import WeightedLayer, fold_into_layer_before, fold_into_layer_behind
-from shvit_mobile.quiet import silence_libraries
 
 _LAYERS = ("conv1d", "conv2d", "linear")
-# What changes no value, and moves none between channels.
-_TRANSPARENT = ("alias", "clone", "contiguous", "detach", "dropout", "dropout_", "to", "_to_copy")
 _RESHAPES = ("flatten", "reshape", "view", "_unsafe_view", "squeeze")
-_PADS = ("pad", "constant_pad_nd")
-
-
-def export_model(model: nn.Module, image: Tensor) -> torch.export.ExportedProgram:
-    """Export a model in eval mode for one image.
-
-    Raises:
-        NotSupported: If torch.export does not accept it.
-    """
-    try:
-        with silence_libraries(), torch.inference_mode(False), torch.no_grad():
-            return torch.export.export(model, (image.clone(),))
-    except Exception as reason:
-        raise NotSupported(
-            f"torch.export does not accept {type(model).__name__}: {get_first_line(reason)}",
-            why="Every target is lowered from the graph that it returns.",
-            hint="Rewrite what depends on values of tensors, or export a part of the model.",
-        ) from reason
 
 
 def has_batchnorm(model: nn.Module) -> bool:
@@ -76,7 +54,7 @@ class ExportedGraph:
             name, layer = get_operator_name(node), self._get_layer(node)
             if name == "conv2d" and layer and self._calls[layer] == 1:
                 layers.append(layer)
-            elif name in _TRANSPARENT or (name in _PADS and not _get_padding_value(node)):
+            elif name in TRANSPARENT or (name in PADS and not get_padding_value(node)):
                 waiting += node.users
             else:
                 return ()
@@ -96,7 +74,7 @@ class ExportedGraph:
 
     def _find_layer_before(self, norm: fx.Node) -> str:
         node = norm.args[0]
-        while isinstance(node, fx.Node) and len(node.users) == 1 and get_operator_name(node) in _TRANSPARENT:
+        while isinstance(node, fx.Node) and len(node.users) == 1 and get_operator_name(node) in TRANSPARENT:
             node = node.args[0]
         if not isinstance(node, fx.Node) or len(node.users) != 1:
             return ""
@@ -106,7 +84,7 @@ class ExportedGraph:
 
     def _find_layer_behind(self, norm: fx.Node) -> str:
         node, users = norm, list(norm.users)
-        while len(users) == 1 and get_operator_name(users[0]) in (*_TRANSPARENT, *_RESHAPES):
+        while len(users) == 1 and get_operator_name(users[0]) in (*TRANSPARENT, *_RESHAPES):
             node, users = users[0], list(users[0].users)
         if len(users) != 1 or users[0].args[0] is not node:
             return ""
@@ -182,16 +160,3 @@ def _fits_behind(layer: WeightedLayer, norm: _BatchNorm) -> bool:
 
 def _normalize(norm: _BatchNorm, x: Tensor) -> Tensor:
     return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
-
-
-def get_operator_name(node: fx.Node) -> str:
-    """Return the name of an operator without its namespace and overload, "conv2d"; empty if a node calls none."""
-    packet = getattr(node.target, "overloadpacket", None)
-    return packet.__name__ if node.op == "call_function" and packet is not None else ""
-
-
-def _get_padding_value(node: fx.Node) -> Any:
-    position = 3 if get_operator_name(node) == "pad" else 2
-    value = node.args[position] if len(node.args) > position else node.kwargs.get("value")
-    mode = node.args[2] if get_operator_name(node) == "pad" and len(node.args) > 2 else "constant"
-    return value if mode == "constant" else mode

@@ -15,15 +15,23 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import fx, nn
 
+from shvit_mobile.deploy.exporting import (
+    PADS,
+    TRANSPARENT,
+    export_model,
+    get_argument,
+    get_module_path,
+    get_operator_name,
+    get_padding_value,
+)
+
 CallKind = Literal["conv", "linear", "residual"]
 _LAYER_OPERATORS: dict[str, CallKind] = {"conv1d": "conv", "conv2d": "conv", "linear": "linear"}
 _SUMS = ("add", "add_")
-# What changes no value: between a layer and an activation, and between an activation and a layer.
-_TRANSPARENT = ("alias", "clone", "contiguous", "detach", "dropout", "dropout_", "to", "_to_copy")
 _RELUS = ("relu", "relu_")
 # f(factor * x) = factor * f(x) for every positive factor, and no value moves between channels.
 _HOMOGENEOUS = (
-    *_TRANSPARENT,
+    *TRANSPARENT,
     *_RELUS,
     *("leaky_relu", "leaky_relu_", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"),
     *("upsample_nearest2d", "upsample_bilinear2d"),
@@ -117,11 +125,13 @@ class Wiring:
         Args:
             module: It takes one tensor.
             shape: The shape of its input.
+
+        Raises:
+            NotSupported: If torch.export does not accept it.
         """
-        with torch.inference_mode(False), torch.no_grad():
-            example = next(module.parameters(), torch.zeros(()))
-            inputs = torch.zeros(shape, dtype=example.dtype, device=example.device)
-            return _Analysis(torch.export.export(module, (inputs,))).read_wiring()
+        example = next(module.parameters(), torch.zeros(()))
+        inputs = torch.zeros(shape, dtype=example.dtype, device=example.device)
+        return _Analysis(export_model(module, inputs)).read_wiring()
 
     @cached_property
     def layers_before_relu(self) -> frozenset[str]:
@@ -191,7 +201,7 @@ class _Analysis:
         if not self.dependent.intersection(sources):
             return
         self.dependent.add(node)
-        name, kind = _get_operator(node), _LAYER_OPERATORS.get(_get_operator(node))
+        name, kind = get_operator_name(node), _LAYER_OPERATORS.get(get_operator_name(node))
         first = self.before_layers.intersection(sources)
         if kind and self._get_weight(node) is not None:
             layer = self._name_layer(node)
@@ -203,7 +213,7 @@ class _Analysis:
         if first and self.dependent.intersection(sources) == first:
             self.before_layers.add(node)
         if name in _SUMS and len(self.dependent.intersection(sources)) == 2:
-            self._add_call(node, self._count(_get_module_path(node)), "residual")
+            self._add_call(node, self._count(get_module_path(node)), "residual")
         self.channels[node] = self._follow(node, name)
 
     # -- Calls ---------------------------------------------------------------------------------------------------------
@@ -223,9 +233,9 @@ class _Analysis:
     def _add_call(self, node: fx.Node, name: str, kind: CallKind) -> None:
         self.names[node] = name
         users = set(node.users)
-        while len(users) == 1 and _get_operator(user := next(iter(users))) in _TRANSPARENT:
+        while len(users) == 1 and get_operator_name(user := next(iter(users))) in TRANSPARENT:
             users = set(user.users)
-        has_relu = kind != "residual" and len(users) == 1 and _get_operator(next(iter(users))) in _RELUS
+        has_relu = kind != "residual" and len(users) == 1 and get_operator_name(next(iter(users))) in _RELUS
         shape = () if kind == "residual" else _get_shape(node.args[1])
         groups = _get_groups(node) if kind == "conv" else 1
         source = None if kind == "residual" else self._find_source(node)
@@ -233,10 +243,10 @@ class _Analysis:
 
     def _find_source(self, node: fx.Node) -> str | None:
         source = node.args[0]
-        while isinstance(source, fx.Node) and _get_operator(source) in (*_RELUS, *_TRANSPARENT):
+        while isinstance(source, fx.Node) and get_operator_name(source) in (*_RELUS, *TRANSPARENT):
             source = source.args[0]
         found = self.names.get(source) if isinstance(source, fx.Node) else None
-        return found if isinstance(source, fx.Node) and _get_operator(source) in _LAYER_OPERATORS else None
+        return found if isinstance(source, fx.Node) and get_operator_name(source) in _LAYER_OPERATORS else None
 
     # -- Channels ------------------------------------------------------------------------------------------------------
 
@@ -285,7 +295,7 @@ class _Analysis:
             (("slice",), self._follow_slice),
             (("cat",), self._follow_concatenation),
             (("mul", "mul_", "div", "div_"), self._follow_scaling),
-            (("pad", "constant_pad_nd"), self._follow_padding),
+            (PADS, self._follow_padding),
             (_PRODUCTS, self._follow_product),
         ):
             if name in names:
@@ -316,7 +326,7 @@ class _Analysis:
         if known is None:
             return None
         order = list(range(rank))
-        if _get_operator(node) == "transpose":
+        if get_operator_name(node) == "transpose":
             one, other = (int(axis) % rank for axis in node.args[1:3])  # type: ignore[arg-type]
             order[one], order[other] = order[other], order[one]
         else:
@@ -327,7 +337,7 @@ class _Analysis:
         known, rank = self._get_channels(node.args[0]), len(_get_shape(node.args[0]))
         if known is None:
             return None
-        axis = int(_get_argument(node, 2, "dim", 0)) % rank
+        axis = int(get_argument(node, 2, "dim", 0)) % rank
         if axis != known.axis:
             return [known for _ in node.meta["val"]]
         parts, at = [], 0
@@ -339,16 +349,16 @@ class _Analysis:
 
     def _follow_slice(self, node: fx.Node) -> _Channels | None:
         known, shape = self._get_channels(node.args[0]), _get_shape(node.args[0])
-        axis = int(_get_argument(node, 1, "dim", 0)) % len(shape)
+        axis = int(get_argument(node, 1, "dim", 0)) % len(shape)
         if known is None or axis != known.axis:
             return known
-        start, stop = _get_argument(node, 2, "start", 0), _get_argument(node, 3, "end", None)
-        start, stop, step = slice(start, stop, _get_argument(node, 4, "step", 1)).indices(shape[axis])
+        start, stop = get_argument(node, 2, "start", 0), get_argument(node, 3, "end", None)
+        start, stop, step = slice(start, stop, get_argument(node, 4, "step", 1)).indices(shape[axis])
         return known._replace(segments=tuple(_slice_segments(known.segments, start, stop))) if step == 1 else None
 
     def _follow_concatenation(self, node: fx.Node) -> _Channels | None:
         values: Sequence[Any] = node.args[0]  # type: ignore[assignment]
-        axis = int(_get_argument(node, 1, "dim", 0)) % len(_get_shape(node))
+        axis = int(get_argument(node, 1, "dim", 0)) % len(_get_shape(node))
         known = [self._get_channels(value) for value in values]
         if not any(known) or any(one and one.axis != axis for one in known):
             return None
@@ -361,7 +371,7 @@ class _Analysis:
     def _follow_scaling(self, node: fx.Node) -> _Channels | None:
         known = [(value, self._get_channels(value)) for value in node.args[:2]]
         scaled = [(value, one) for value, one in known if one is not None]
-        if len(scaled) != 1 or (_get_operator(node).startswith("div") and scaled[0][0] is not node.args[0]):
+        if len(scaled) != 1 or (get_operator_name(node).startswith("div") and scaled[0][0] is not node.args[0]):
             return None
         value, channels = scaled[0]
         return channels if len(_get_shape(node)) == len(_get_shape(value)) else None
@@ -370,8 +380,8 @@ class _Analysis:
         known, rank = self._get_channels(node.args[0]), len(_get_shape(node))
         widths: Sequence[int] = node.args[1]  # type: ignore[assignment]
         padded = {rank - 1 - number // 2 for number, width in enumerate(widths) if width}
-        value = _get_argument(node, 3 if _get_operator(node) == "pad" else 2, "value", None)
-        return None if value or (known and known.axis in padded) else known
+        adds_constant = get_padding_value(node) and not isinstance(get_padding_value(node), str)
+        return None if adds_constant or (known and known.axis in padded) else known
 
     def _follow_product(self, node: fx.Node) -> _Channels | None:
         left, right = node.args[:2]
@@ -472,31 +482,14 @@ def _align_segments(left: Sequence[_Segment], right: Sequence[_Segment]) -> list
     ]
 
 
-def _get_operator(node: fx.Node) -> str:
-    """Return the name of an operator without its namespace and overload: "conv2d"."""
-    target: Any = node.target
-    return target.overloadpacket.__name__ if hasattr(target, "overloadpacket") else str(target)
-
-
 def _get_shape(value: Any) -> tuple[int, ...]:
     return tuple(value.meta["val"].shape)
 
 
-def _get_argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
-    return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)
-
-
 def _get_groups(node: fx.Node) -> int:
-    return int(_get_argument(node, 6, "groups", 1))
+    return int(get_argument(node, 6, "groups", 1))
 
 
 def _count_positions(node: fx.Node, kind: CallKind) -> int:
     shape = _get_shape(node)
     return math.prod(shape[2:] if kind == "conv" else shape[1:-1] if kind == "linear" else ())
-
-
-def _get_module_path(node: fx.Node) -> str:
-    """Return the path of the module that called an operator; empty for the module itself."""
-    stack = node.meta.get("nn_module_stack") or {"": ("", None)}
-    path: str = list(stack.values())[-1][0]
-    return path

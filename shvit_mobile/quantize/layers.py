@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from torch import fx, nn
+from torch import nn
 
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, ActivationRange, Recipe
 from shvit_mobile.deploy.form import DeployForm
@@ -59,13 +59,6 @@ def list_static_only_layers(deployed: DeployForm) -> tuple[str, ...]:
     single = {call.name for call in deployed.wiring.calls if call.kind != "residual" and call.positions == 1}
     kept = single | set(deployed.wiring.first_layers)
     return tuple(name for name, _ in find_dense_layers(deployed.module) if name in kept)
-
-
-def find_layer_name(node: fx.Node) -> str:
-    """Return the name, in the deploy form, of the layer that a node of an exported graph came from."""
-    stack = node.meta.get("nn_module_stack") or {"": ("", None)}
-    path: str = list(stack.values())[-1][0]
-    return path
 
 
 def check_recipe_layers(deployed: DeployForm, recipe: Recipe) -> None:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, Recipe
+from shvit_mobile.deploy.exporting import export_model, get_module_path
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import EqualizedHead
 from shvit_mobile.quantize import affine
-from shvit_mobile.quantize.layers import find_layer_name, select_int8_layers
+from shvit_mobile.quantize.layers import select_int8_layers
 from shvit_mobile.quiet import silence_libraries
 
 with silence_libraries():
@@ -60,8 +61,7 @@ def build_quantized_graph(
     quantizer = RecipeQuantizer(layers, recipe, heads, _collect_weight_scales(form))
     example = torch.zeros(shape or (1, 3, *deployed.trained.preprocessing.size))
     with silence_libraries(), torch.no_grad():
-        exported = torch.export.export(form, (example,)).module()
-        prepared = prepare_pt2e(exported, quantizer)
+        prepared = prepare_pt2e(export_model(form, example).module(), quantizer)
         # Observers of weights need one pass through the graph; the ranges of activations are fixed.
         prepared(example)
         return convert_pt2e(prepared)
@@ -77,7 +77,7 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:
-            name = find_layer_name(node)
+            name = get_module_path(node)
             if node.target in _LAYER_OPERATORS and name in self.layers:
                 weight = self.create_weight_qspec(name)
                 if name in self.ranges:

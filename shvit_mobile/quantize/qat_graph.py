@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from shvit_mobile.contracts.recipe import Recipe
+from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.layers import get_bias, get_layer
 from shvit_mobile.quantize.affine import (
@@ -143,8 +144,8 @@ def _insert_fake_quant(form: nn.Module, quantizer: RecipeQuantizer, size: Sequen
     # A batch of one would become a constant of the graph.
     example = next(form.parameters()).new_zeros(2, 3, *size)
     with silence_libraries():
-        exported = torch.export.export(form, (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},)).module()
-        graph: fx.GraphModule = prepare_qat_pt2e(exported, quantizer)
+        exported = export_model(form, example, dynamic_shapes=({0: torch.export.Dim.AUTO},))
+        graph: fx.GraphModule = prepare_qat_pt2e(exported.module(), quantizer)
     # Fake-quant modules adopt their scales, which are fixed, in a first pass; later passes observe nothing.
     with torch.no_grad():
         graph(example)

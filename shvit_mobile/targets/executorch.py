@@ -11,6 +11,7 @@ from torch import nn
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, count_blocks
 from shvit_mobile.contracts.manifest import InputContract, OutputContract
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
+from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import equalize_head
 from shvit_mobile.deploy.space_to_depth_stem import compute_border_values, convert_stem_to_space_to_depth
@@ -157,7 +158,7 @@ def lower_to_program(module: nn.Module, shape: tuple[int, ...], path: Path) -> N
     with silence_libraries(), torch.no_grad():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
-        exported = torch.export.export(module, (torch.zeros(shape),))
+        exported = export_model(module, torch.zeros(shape))
         edge = exir.to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         program = edge.to_executorch()
     with path.open("wb") as file:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.coreml_form import rewrite_for_coreml
+from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.fp16_form import rewrite_for_fp16
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS
@@ -109,7 +110,7 @@ def _export_torch_program(
         module = rewrite_for_fp16(module, deployed)
     example = torch.zeros(1, 3, *deployed.trained.preprocessing.size)
     with torch.no_grad():
-        program = torch.export.export(_WithProbabilities(module) if options.classifier else module, (example,))
+        program = export_model(_WithProbabilities(module) if options.classifier else module, example)
         # Without decompositions the program has the training dialect, which coremltools rejects.
         decomposed: torch.export.ExportedProgram = program.run_decompositions({})
         return decomposed

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
+from shvit_mobile.deploy.exporting import get_module_path
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.quantize.affine import AffineParameters, choose_affine_parameters, get_weight_scales, quantize_weight
-from shvit_mobile.quantize.layers import find_layer_name, select_int8_ranges
+from shvit_mobile.quantize.layers import select_int8_ranges
 
 # The suffix that coremltools adds to the names of operators in fp16.
 FP16_NAME_SUFFIX = "_cast_fp16"
@@ -66,7 +67,7 @@ def _open_unknown_scope() -> Any:
 def _find_layers(function: Any, program: torch.export.ExportedProgram) -> dict[str, Any]:
     """Return the convolutions and linear layers of a converted program by layer, in execution order."""
     calls = (node for node in program.graph.nodes if node.op == "call_function")
-    layers = {node.name: find_layer_name(node).removeprefix("module.") for node in calls}
+    layers = {node.name: get_module_path(node).removeprefix("module.") for node in calls}
     named = ((operator.name.removesuffix(FP16_NAME_SUFFIX), operator) for operator in function.operations)
     return {
         layers[name]: operator for name, operator in named if operator.op_type in ("conv", "linear") and name in layers

@@ -10,6 +10,7 @@ from onnxscript.optimizer import optimize_ir
 from onnxscript.version_converter import convert_version
 from torch import nn
 
+from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.quiet import silence_libraries
 from shvit_mobile.targets.onnx.names import name_nodes, read_scopes
 from shvit_mobile.targets.onnx.opsets import EXPORTED_OPSET
@@ -37,8 +38,7 @@ def export_module(
         # An example of one image would make the batch constant.
         images = torch.zeros(2 if isinstance(batch, str) else batch, *shape)
         dynamic = ({0: torch.export.Dim(batch)},) if isinstance(batch, str) else None
-        exported = torch.export.export(module, (images,), dynamic_shapes=dynamic)
-        model = _translate(exported, names)
+        model = _translate(export_model(module, images, dynamic_shapes=dynamic), names)
         scopes = read_scopes(model.graph)
         for name in parameters & model.graph.initializers.keys():
             # Without its value, a parameter cannot be folded into another constant.

@@ -1,0 +1,60 @@
+"""The graph of torch.export: how a module becomes one, and what its nodes say."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from shvit_mobile.errors import NotSupported, get_first_line
+from shvit_mobile.quiet import silence_libraries
+
+# What changes no value, and moves none between channels.
+TRANSPARENT = ("alias", "clone", "contiguous", "detach", "dropout", "dropout_", "to", "_to_copy")
+PADS = ("pad", "constant_pad_nd")
+
+
+def export_model(model: nn.Module, images: Tensor, *, dynamic_shapes: Any = None) -> torch.export.ExportedProgram:
+    """Export a model in eval mode.
+
+    Args:
+        model: It takes one tensor.
+        images: Its input; its values do not matter.
+        dynamic_shapes: Which sizes may change, as for `torch.export.export` (default: none).
+
+    Raises:
+        NotSupported: If torch.export does not accept it.
+    """
+    try:
+        with silence_libraries(), torch.inference_mode(False), torch.no_grad():
+            return torch.export.export(model, (images.clone(),), dynamic_shapes=dynamic_shapes)
+    except Exception as reason:
+        raise NotSupported(
+            f"torch.export does not accept {type(model).__name__}: {get_first_line(reason)}",
+            why="Every target is lowered from the graph that it returns.",
+            hint="Rewrite what depends on values of tensors, or export a part of the model.",
+        ) from reason
+
+
+def get_operator_name(node: fx.Node) -> str:
+    """Return the name of an operator without its namespace and overload, "conv2d"; empty if a node calls none."""
+    packet = getattr(node.target, "overloadpacket", None)
+    return packet.__name__ if node.op == "call_function" and packet is not None else ""
+
+
+def get_argument(node: fx.Node, position: int, name: str, default: Any = None) -> Any:
+    """Return an operator's argument, given by position or by name."""
+    return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)
+
+
+def get_padding_value(node: fx.Node) -> Any:
+    """Return the number that an operator of `PADS` pads with, or the name of the mode if it copies values."""
+    is_pad = get_operator_name(node) == "pad"
+    mode = get_argument(node, 2, "mode", "constant") if is_pad else "constant"
+    return get_argument(node, 3 if is_pad else 2, "value", 0) if mode == "constant" else mode
+
+
+def get_module_path(node: fx.Node) -> str:
+    """Return the path of the module that called an operator; empty for the exported module itself."""
+    stack = node.meta.get("nn_module_stack") or {"": ("", None)}
+    path: str = list(stack.values())[-1][0]
+    return path

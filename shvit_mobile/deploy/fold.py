@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.deploy.exported_graph import ExportedGraph, fold_batchnorms, has_batchnorm
 from shvit_mobile.deploy.form import DeployForm, MeanSubtraction
-from shvit_mobile.deploy.layers import get_layer
+from shvit_mobile.deploy.layers import get_layer, insert_layer
 from shvit_mobile.deploy.verification import (
     compute_relative_error,
     convert_dtype,
@@ -148,12 +148,7 @@ def bake_normalization(
     mean, std = (255 * torch.tensor(values, dtype=dtype) for values in (preprocessing.mean, preprocessing.std))
     for name in first_layers:
         get_layer(fused, name).weight.div_(std[:, None, None])
-    layers = dict(entry.named_children())
-    for name in layers:
-        delattr(entry, name)
-    entry.add_module("centre", MeanSubtraction(mean, None if first_layers else 1 / std))
-    for name, layer in layers.items():
-        entry.add_module(name, layer)
+    insert_layer(entry, 0, "centre", MeanSubtraction(mean, None if first_layers else 1 / std))
 
 
 def normalize_pixels(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -49,8 +49,8 @@ class DeployForm:
     @property
     def mean_name(self) -> str | None:
         """The name of the buffer that is subtracted from pixels; None if the module takes normalized images."""
-        name, first = next(self.module.get_submodule(self.entry).named_children())
-        return f"{self.entry}.{name}.mean".lstrip(".") if isinstance(first, MeanSubtraction) else None
+        found = find_mean_subtraction(self.module, self.entry)
+        return None if found is None else f"{found[0]}.mean"
 
     def replace_module(self, module: nn.Module) -> "DeployForm":
         """Return the form with another module of the same structure."""
@@ -95,12 +95,12 @@ class MeanSubtraction(nn.Module):
         return centered if self.scale is None else centered * self.scale
 
 
-def find_mean_subtraction(module: nn.Module, entry: str) -> MeanSubtraction | None:
-    """Return the layer of a form that subtracts the mean; None if the form takes normalized images.
+def find_mean_subtraction(module: nn.Module, entry: str) -> tuple[str, MeanSubtraction] | None:
+    """Return the layer of a form that subtracts the mean, and its name; None if the form takes normalized images.
 
     Args:
         module: The form.
         entry: The path of its first layers, as `DeployForm.entry`.
     """
-    first = next(module.get_submodule(entry).children())
-    return first if isinstance(first, MeanSubtraction) else None
+    name, first = next(module.get_submodule(entry).named_children())
+    return (f"{entry}.{name}".lstrip("."), first) if isinstance(first, MeanSubtraction) else None

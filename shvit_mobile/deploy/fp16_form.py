@@ -30,9 +30,10 @@ def rewrite_for_fp16(module: nn.Module, deployed: DeployForm) -> nn.Module:
         deployed: The deploy form.
     """
     form = deepcopy(module)
-    centre = find_mean_subtraction(form, deployed.entry)
-    if centre is None or not deployed.first_layers:
+    found = find_mean_subtraction(form, deployed.entry)
+    if found is None or not deployed.first_layers:
         return form
+    _, centre = found
     rounded = (centre.mean / MEAN_STEP).round() * MEAN_STEP
     for name in deployed.first_layers:
         first = get_layer(form, name)

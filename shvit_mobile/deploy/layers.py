@@ -40,6 +40,22 @@ def hook_layers(layers: Iterable[tuple[str, nn.Module]], callback: LayerCallback
             hook.remove()
 
 
+def insert_layer(chain: nn.Module, position: int, name: str, layer: nn.Module) -> None:
+    """Insert in place a layer into a chain of layers; the others keep their names.
+
+    Args:
+        chain: The chain, such as an `nn.Sequential`.
+        position: How many layers come before it.
+        name: The layer's name in the chain.
+        layer: The layer.
+    """
+    layers = list(chain.named_children())
+    for other, _ in layers:
+        delattr(chain, other)
+    for other, module in [*layers[:position], (name, layer), *layers[position:]]:
+        chain.add_module(other, module)
+
+
 def replace_modules(
     module: nn.Module, rewrites: Mapping[type[nn.Module], ModuleRewrite], runtime: str, *, batch: int = 2
 ) -> None:

@@ -44,10 +44,12 @@ def convert_stem_to_space_to_depth(model: nn.Module, deployed: DeployForm) -> nn
         raise NotSupported(
             "The model's stem cannot be converted to space-to-depth.", why="Only a 3x3 convolution at stride 2 can be."
         )
-    entry, centre = rewritten.get_submodule(deployed.entry), find_mean_subtraction(rewritten, deployed.entry)
-    if centre is not None:
-        delattr(entry, next(name for name, layer in entry.named_children() if layer is centre))
-    blocks = _convert_conv_to_blocks(first, None if centre is None else centre.mean)
+    mean = None
+    if found := find_mean_subtraction(rewritten, deployed.entry):
+        name, centre = found
+        delattr(rewritten.get_submodule(deployed.entry), name.rpartition(".")[2])
+        mean = centre.mean
+    blocks = _convert_conv_to_blocks(first, mean)
     rewritten.set_submodule(deployed.first_layers[0], blocks)
 
     values = generate_pixels(deployed.trained)[:1]
@@ -96,8 +98,8 @@ def compute_border_values(model: nn.Module, entry: str) -> tuple[float, float, f
         model: The form.
         entry: The path of its first layers, as `DeployForm.entry`.
     """
-    centre = find_mean_subtraction(model, entry)
-    if centre is None:
+    found = find_mean_subtraction(model, entry)
+    if found is None:
         return (0.0, 0.0, 0.0)
-    red, green, blue = centre.mean.flatten().tolist()
+    red, green, blue = found[1].mean.flatten().tolist()
     return (red, green, blue)

@@ -7,8 +7,8 @@ cost in int8, whose kernel is made for more channels than three.
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.deploy.form import DeployForm, MeanSubtraction
-from shvit_mobile.deploy.layers import replace_modules
+from shvit_mobile.deploy.form import DeployForm, find_mean_subtraction
+from shvit_mobile.deploy.layers import insert_layer, replace_modules
 from shvit_mobile.deploy.verification import compute_relative_error, convert_dtype, copy_to_float64, verify_error
 
 
@@ -23,22 +23,13 @@ def rewrite_for_xnnpack(deployed: DeployForm) -> nn.Module:
     """
     original, rewritten = copy_to_float64(deployed.module), copy_to_float64(deployed.module)
     replace_modules(rewritten, deployed.trained.family.rewrites.get("xnnpack", {}), "XNNPACK", batch=1)
-    _insert_channels_last(rewritten.get_submodule(deployed.entry))
+    # Behind the subtraction of the mean, if there is one.
+    position = 0 if find_mean_subtraction(rewritten, deployed.entry) is None else 1
+    insert_layer(rewritten.get_submodule(deployed.entry), position, "channels_last", ChannelsLast())
     shape = (1, 3, *deployed.trained.preprocessing.size)
     image = 255 * torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     verify_error("the form for XNNPACK", compute_relative_error(original(image), rewritten(image)))
     return convert_dtype(rewritten, torch.zeros(()))
-
-
-def _insert_channels_last(entry: nn.Module) -> None:
-    """Insert `ChannelsLast` in place behind the subtraction of the mean; layers keep their names."""
-    layers = dict(entry.named_children())
-    for name in layers:
-        delattr(entry, name)
-    for name, layer in layers.items():
-        if not isinstance(layer, MeanSubtraction) and not hasattr(entry, "channels_last"):
-            entry.add_module("channels_last", ChannelsLast())
-        entry.add_module(name, layer)
 
 
 class ChannelsLast(nn.Module):

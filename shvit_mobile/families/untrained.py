@@ -3,11 +3,11 @@
 from torch import nn
 
 from shvit_mobile.families.shvit import VARIANTS, create_shvit
-from shvit_mobile.families.timm_family import create_timm_model, is_timm_model
+from shvit_mobile.families.timm_family import create_timm_model, is_timm_model, reparameterize
 
 
 def create_untrained(variant: str, classes: int) -> nn.Module | None:
-    """Create a model in eval mode as it is deployed; None if no family knows the name.
+    """Create a model in eval mode as it is deployed, without branches for training; None if no family knows the name.
 
     Args:
         variant: A variant of SHViT, or timm's name of a model.
@@ -16,4 +16,4 @@ def create_untrained(variant: str, classes: int) -> nn.Module | None:
     if variant in VARIANTS:
         return create_shvit(variant, classes=classes).eval()
     known = variant != "custom" and is_timm_model(variant)
-    return create_timm_model(variant, classes) if known else None
+    return reparameterize(create_timm_model(variant, classes)) if known else None

@@ -30,12 +30,13 @@ _LAYER_OPERATORS: dict[str, CallKind] = {"conv1d": "conv", "conv2d": "conv", "li
 _SUMS = ("add", "add_")
 _RELUS = ("relu", "relu_")
 # f(factor * x) = factor * f(x) for every positive factor, and no value moves between channels.
-_HOMOGENEOUS = (
-    *TRANSPARENT,
-    *_RELUS,
-    *("leaky_relu", "leaky_relu_", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"),
-    *("upsample_nearest2d", "upsample_bilinear2d"),
-)
+_HOMOGENEOUS = (*TRANSPARENT, *_RELUS, "leaky_relu", "leaky_relu_")
+# The same, as long as the channels are not among the axes at the end that it works on, and how many these are.
+_SPATIAL = {
+    f"{name}{count}d": count
+    for count in (1, 2)
+    for name in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool")
+} | {"upsample_nearest1d": 1, "upsample_linear1d": 1, "upsample_nearest2d": 2, "upsample_bilinear2d": 2}
 _RESHAPES = ("flatten", "reshape", "view", "_unsafe_view", "squeeze", "unsqueeze")
 _PRODUCTS = ("matmul", "bmm")
 
@@ -203,8 +204,8 @@ class _Analysis:
         self.dependent.add(node)
         name, kind = get_operator_name(node), _LAYER_OPERATORS.get(get_operator_name(node))
         first = self.before_layers.intersection(sources)
-        if kind and self._get_weight(node) is not None:
-            layer = self._name_layer(node)
+        if kind and (path := self._find_layer(node)) is not None:
+            layer = self._count(path)
             self._add_call(node, layer, kind)
             if first:
                 self.first_layers.append(layer)
@@ -218,13 +219,11 @@ class _Analysis:
 
     # -- Calls ---------------------------------------------------------------------------------------------------------
 
-    def _get_weight(self, node: fx.Node) -> str | None:
-        """Return the name of the parameter that is the weight of a layer."""
+    def _find_layer(self, node: fx.Node) -> str | None:
+        """Return the path of the layer that a node calls; None if its weight is computed or has another name."""
         weight = node.args[1]
-        return self.parameters.get(weight.name) if isinstance(weight, fx.Node) else None
-
-    def _name_layer(self, node: fx.Node) -> str:
-        return self._count((self._get_weight(node) or "").rpartition(".")[0])
+        path, _, leaf = (self.parameters.get(weight.name, "") if isinstance(weight, fx.Node) else "").rpartition(".")
+        return path if leaf == "weight" else None
 
     def _count(self, path: str) -> str:
         self.counts[path] += 1
@@ -265,9 +264,10 @@ class _Analysis:
         read, shape, weight = self._get_channels(node.args[0]), _get_shape(node.args[0]), _get_shape(node.args[1])
         axis = len(shape) - (len(weight) - 1 if kind == "conv" else 1)
         groups = _get_groups(node) if kind == "conv" else 1
+        scalable = self._is_scalable(node)
         if read is not None:
             depthwise = groups == shape[axis] == weight[0]
-            if read.axis == axis and (groups == 1 or depthwise):
+            if scalable and read.axis == axis and (groups == 1 or depthwise):
                 at = 0
                 for segment in read.segments:
                     if segment.layer is not None:
@@ -275,19 +275,28 @@ class _Analysis:
                     at += segment.size
             else:
                 self._fix([node.args[0]])
-        return _Channels(axis, (_Segment(layer, 0, weight[0]),))
+        return _Channels(axis, (_Segment(layer if scalable else None, 0, weight[0]),))
+
+    def _is_scalable(self, node: fx.Node) -> bool:
+        """Return whether a layer alone uses its weight, and its bias is a parameter of its own."""
+        bias = get_argument(node, 2, "bias")
+        own = self._find_layer(node)
+        known = bias is None or self.parameters.get(bias.name) == f"{own}.bias".lstrip(".")
+        return known and len(node.args[1].users) == 1  # type: ignore[union-attr]
 
     def _follow(self, node: fx.Node, name: str) -> _Channels | list[_Channels] | None:
         """Return the channels of an operator's output; those of its inputs are fixed where scale would change it."""
         if node.target is operator.getitem:
             known = self.channels.get(node.args[0])  # type: ignore[arg-type]
-            return known[node.args[1]] if isinstance(known, list) else None  # type: ignore[index]
+            # A pool that tells positions, too, has its values first.
+            return known[node.args[1]] if isinstance(known, list) else None if node.args[1] else known  # type: ignore
         follow: Callable[[fx.Node], _Channels | list[_Channels] | None] | None = None
         if name.endswith("_") and len(node.all_input_nodes[0].users) > 1:
             self._fix(node.all_input_nodes)  # another operator reads the value that this one changes
         if name in _HOMOGENEOUS:
             return self._get_channels(node.args[0])
         for names, candidate in (
+            (_SPATIAL, self._follow_spatial),
             (("mean",), self._follow_mean),
             (_RESHAPES, self._follow_reshape),
             (("transpose", "permute"), self._follow_permutation),
@@ -305,9 +314,13 @@ class _Analysis:
             self._fix(node.all_input_nodes)
         return result
 
+    def _follow_spatial(self, node: fx.Node) -> _Channels | None:
+        known, rank = self._get_channels(node.args[0]), len(_get_shape(node.args[0]))
+        return known if known and known.axis < rank - _SPATIAL[get_operator_name(node)] else None
+
     def _follow_mean(self, node: fx.Node) -> _Channels | None:
         known, rank = self._get_channels(node.args[0]), len(_get_shape(node.args[0]))
-        axes = [axis % rank for axis in node.args[1]] if len(node.args) > 1 else list(range(rank))  # type: ignore
+        axes = [axis % rank for axis in get_argument(node, 1, "dim") or range(rank)]
         if known is None or known.axis in axes:
             return None
         kept = len(_get_shape(node)) == rank
@@ -371,10 +384,14 @@ class _Analysis:
     def _follow_scaling(self, node: fx.Node) -> _Channels | None:
         known = [(value, self._get_channels(value)) for value in node.args[:2]]
         scaled = [(value, one) for value, one in known if one is not None]
-        if len(scaled) != 1 or (get_operator_name(node).startswith("div") and scaled[0][0] is not node.args[0]):
+        divides = get_operator_name(node).startswith("div")
+        rounds = get_argument(node, 2, "rounding_mode") is not None
+        if len(scaled) != 1 or (divides and (rounds or scaled[0][0] is not node.args[0])):
             return None
         value, channels = scaled[0]
-        return channels if len(_get_shape(node)) == len(_get_shape(value)) else None
+        before, after = _get_shape(value), _get_shape(node)
+        # A single channel may be multiplied with many.
+        return channels if len(before) == len(after) and before[channels.axis] == after[channels.axis] else None
 
     def _follow_padding(self, node: fx.Node) -> _Channels | None:
         known, rank = self._get_channels(node.args[0]), len(_get_shape(node))
@@ -387,6 +404,9 @@ class _Analysis:
         left, right = node.args[:2]
         one, other = self._get_channels(left), self._get_channels(right)
         last, before_last = len(_get_shape(left)) - 1, len(_get_shape(right)) - 2
+        if last < 1 or before_last < 0:  # a vector has no channels that stay
+            self._fix([left, right])
+            return None
         if one and other and one.axis == last and other.axis == before_last:
             # Every product of a channel on the left and one on the right: their scales have to cancel.
             self.products += _align_segments(one.segments, other.segments)
@@ -419,13 +439,28 @@ class _Analysis:
                     fixed[mine.layer or ""].append(mine)
                 else:
                     against[mine.layer].append((mine, theirs))
+
+        def is_free(part: ChannelSlice, partner: ChannelSlice) -> bool:
+            """Return whether channels are used in products with those of `partner` alone."""
+            if any(_overlaps(part, one) for one in fixed[part.layer]):
+                return False
+            if any(_overlaps(part, use.segment) for use in uses[part.layer]):
+                return False
+            meets = [pair for pair in against[part.layer] if _overlaps(part, pair[0])]
+            return part != partner and all(
+                (theirs.layer, theirs.start + part.start - mine.start) == (partner.layer, partner.start)
+                for mine, theirs in meets
+            )
+
         for layer in sorted({*uses, *against}, key=order.__getitem__):
             for group in _split_producer(layer, fixed[layer], uses[layer], against[layer]):
                 mirrored = any(
                     (order[other.layer], other.start) < (order[layer], group.producer.start)
                     for other in group.inverse_producers
                 )
-                if not mirrored and not repeated.intersection(name.partition("@")[0] for name in group.layers):
+                cancels = all(is_free(part, group.producer) for part in group.inverse_producers)
+                again = repeated.intersection(name.partition("@")[0] for name in group.layers)
+                if cancels and not mirrored and not again:
                     yield group
 
 
@@ -454,6 +489,11 @@ def _split_producer(
         )
         if consumers or inverse:
             yield EqualizationGroup(ChannelSlice(layer, start, stop), tuple(consumers), tuple(inverse))
+
+
+def _overlaps(part: ChannelSlice, segment: _Segment) -> bool:
+    """Return whether channels and a segment of the same layer have any in common."""
+    return part.start < segment.start + segment.size and (part.stop is None or segment.start < part.stop)
 
 
 def _slice_segments(segments: Iterable[_Segment], start: int, stop: int) -> Iterator[_Segment]:

@@ -34,7 +34,7 @@ def _is_broken() -> bool:
 
 
 @torch.no_grad()
-def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
+def randomize(model: nn.Module, seed: int = 0, size: tuple[int, int] | None = None) -> nn.Module:
     """Norms far from the identity, statistics that fit the values, layer scales that let branches through."""
     generator = torch.Generator().manual_seed(seed)
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
@@ -46,7 +46,7 @@ def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
         norm.bias.copy_(0.3 * torch.randn(norm.bias.shape, generator=generator))
         norm.reset_running_stats()
         norm.momentum, norm.training = None, True
-    size = model.pretrained_cfg["input_size"][1:]  # type: ignore[union-attr,index]
+    size = size or model.pretrained_cfg["input_size"][1:]  # type: ignore[union-attr,index]
     model(torch.randn(4, 3, *size, generator=generator))
     for norm in norms:
         norm.momentum = 0.1

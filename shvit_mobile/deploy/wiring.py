@@ -54,6 +54,8 @@ class Call:
         source: The name of the layer whose output it takes, directly or through a relu; None if there is none.
         has_relu: Whether the output is used by a relu only.
         positions: At how many positions of an image it multiplies; 1 after a mean over all of them.
+        input_module: The path of the module that computes its input, apart from relus; empty for a sum, and for the
+            outermost module.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Call:
     source: str | None = None
     has_relu: bool = False
     positions: int = 1
+    input_module: str = ""
 
 
 @dataclass(frozen=True)
@@ -237,15 +240,18 @@ class _Analysis:
         has_relu = kind != "residual" and len(users) == 1 and get_operator_name(next(iter(users))) in _RELUS
         shape = () if kind == "residual" else _get_shape(node.args[1])
         groups = _get_groups(node) if kind == "conv" else 1
-        source = None if kind == "residual" else self._find_source(node)
-        self.calls.append(Call(name, kind, shape, groups, source, has_relu, _count_positions(node, kind)))
+        source, module = (None, "") if kind == "residual" else self._find_source(node)
+        self.calls.append(Call(name, kind, shape, groups, source, has_relu, _count_positions(node, kind), module))
 
-    def _find_source(self, node: fx.Node) -> str | None:
+    def _find_source(self, node: fx.Node) -> tuple[str | None, str]:
+        """Return the layer whose output a layer takes, and the module that computes its input."""
         source = node.args[0]
         while isinstance(source, fx.Node) and get_operator_name(source) in (*_RELUS, *TRANSPARENT):
             source = source.args[0]
-        found = self.names.get(source) if isinstance(source, fx.Node) else None
-        return found if isinstance(source, fx.Node) and get_operator_name(source) in _LAYER_OPERATORS else None
+        if not isinstance(source, fx.Node):
+            return None, ""
+        is_layer = get_operator_name(source) in _LAYER_OPERATORS
+        return (self.names.get(source) if is_layer else None), get_module_path(source)
 
     # -- Channels ------------------------------------------------------------------------------------------------------
 

@@ -61,6 +61,17 @@ def test_the_layer_that_feeds_another_is_known(deployed: DeployForm) -> None:
     assert "stages.1.downsample.2.conv3" not in sources
 
 
+def test_the_module_that_computes_the_input_of_a_layer_is_known(deployed: DeployForm) -> None:
+    modules = {call.name: call.input_module for call in deployed.wiring.calls}
+    block, down = "stages.1.blocks.0", "stages.1.downsample.2"
+    assert modules["patch_embed.0"] == "patch_embed.centre"
+    assert modules["patch_embed.2"] == "patch_embed.0"
+    assert modules[f"{block}.mixer.m.qkv"] == f"{block}.mixer.m.pre_norm"
+    assert modules[f"{block}.mixer.m.proj.1"] == f"{block}.mixer.m"
+    assert modules[f"{down}.se.fc1"] == modules[f"{down}.conv3"] == f"{down}.se"
+    assert modules["head"] == "", "the mean is in no module but the outermost"
+
+
 def test_relus_and_first_layers_are_known(deployed: DeployForm) -> None:
     assert {"patch_embed.0", "stages.0.blocks.0.ffn.m.pw1"} < deployed.wiring.layers_before_relu
     assert "patch_embed.6" not in deployed.wiring.layers_before_relu

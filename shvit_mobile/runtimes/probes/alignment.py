@@ -1,8 +1,7 @@
 """Locate the layers of the deploy form in the program of a Core ML package.
 
-coremltools names values after operators, not layers, and its passes rename them. But a SHViT is a chain: each
-convolution needs the one before it, so every program has them in the same order, and the shapes of their weights show
-that none is missing or added.
+coremltools names values after operators, not layers, and its passes rename them. But it keeps the order in which layers
+run, and the shapes of their weights show that none is missing or added.
 """
 
 from collections import defaultdict
@@ -19,15 +18,8 @@ from shvit_mobile.targets.coreml.spec.values import read_shape
 _LAYER_KINDS: dict[str, CallKind] = {"conv": "conv", "linear": "linear"}
 # They pass a layer's output on: after a ReLU, rounded to int8 and back, or in another float type.
 _PASS_THROUGH_OPERATORS = ("relu", "quantize", "dequantize", "cast")
-# The layer that computes the input of a comparison point, by the end of the point's name.
-_INPUT_PRODUCERS = {
-    "patch_embed.0": "patch_embed.centre",
-    ".mixer.m.qkv": ".mixer.m.pre_norm",
-    ".mixer.m.proj.1": ".mixer.m",
-    ".se.fc1": ".se",
-    ".conv3": ".se",
-    "head": "pooling",
-}
+# What is in no module but the outermost has this name; a model that is wrapped as `model` has it, too.
+OUTERMOST = "model"
 UserMap = defaultdict[str, list[Any]]
 
 
@@ -57,38 +49,30 @@ def locate_points(operations: Sequence[Any], points: Iterable[Call], path: Path)
 
 
 def map_values_to_layers(operations: Sequence[Any], locations: Sequence[PointLocation]) -> dict[str, str]:
-    """Map each value of a program to its layer: the one that computes it, or the one whose input it leads to.
+    """Map each value of a program to its layer: the one that computes it, or the module whose output it leads to.
 
     Args:
         operations: The operations of the program, in order.
         locations: The locations of its comparison points.
     """
     sums = {location.value: location.point.name for location in locations if location.point.kind == "residual"}
-    layers = iter([location.point.name for location in locations if location.point.kind != "residual"])
-    upcoming, last = next(layers), ""
+    layers = iter([location.point for location in locations if location.point.kind != "residual"])
+    upcoming, last = next(layers, None), OUTERMOST
     layer_of: dict[str, str] = {}
     for operation in operations:
         outputs = [output.name for output in operation.outputs]
         source = get_input_name(operation, "x") or get_input_name(operation, "input")  # `input` where it rounds
         if outputs[0] in sums:
             layer = sums[outputs[0]]
-        elif operation.type in _LAYER_KINDS:
-            layer = last = upcoming
-            upcoming = next(layers, "")
+        elif operation.type in _LAYER_KINDS and upcoming is not None:
+            layer = last = upcoming.name
+            upcoming = next(layers, None)
         elif operation.type in _PASS_THROUGH_OPERATORS and source in layer_of:
             layer = layer_of[source]
         else:
-            layer = _name_input_producer(upcoming) if upcoming else last
+            layer = last if upcoming is None else upcoming.input_module or OUTERMOST
         layer_of |= dict.fromkeys(outputs, layer)
     return layer_of
-
-
-def _name_input_producer(layer: str) -> str:
-    """Return the name of the layer that computes the input of `layer`."""
-    for end, name in _INPUT_PRODUCERS.items():
-        if layer.endswith(end):
-            return layer.removesuffix(end) + name
-    return f"before {layer}"
 
 
 def _check_layers(

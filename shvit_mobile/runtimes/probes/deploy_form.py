@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.runtimes.probes.alignment import OUTERMOST
 from shvit_mobile.runtimes.probes.protocols import ObservedValue, ValueCallback
 
 
@@ -51,7 +52,7 @@ class _ActivationDispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-cal
         result = function(*args, **(kwargs or {}))
         if self._round_to_fp16:
             result = tree_map_only(Tensor, _round_tensor_to_fp16, result)
-        operator, layer = function.overloadpacket.__name__.removeprefix("native_"), self._path[-1] or "pooling"
+        operator, layer = function.overloadpacket.__name__.removeprefix("native_"), self._path[-1] or OUTERMOST
         name = f"{layer}: {operator}"
         self._counts[name] += 1
         value = ObservedValue(f"{name} {self._counts[name]}", layer, operator)

@@ -75,6 +75,59 @@ def test_texts_of_the_library_name_parameters_and_not_flags() -> None:
     assert not found, "\n".join(found)
 
 
+# Names that a SHViT's layers have, as words of a path. Others are common: "proj", "conv", "head".
+SHVIT_NAMES = re.compile(
+    r"(?<![\w])(patch_embed|head_dist|pre_norm|qkv|mixer|token_mixer|pw1|pw2|conv_merge|"
+    r"se\.fc\d|downsample\.\d|blocks[1-3]|stages\.\d)(?!\w)"
+)
+SHVIT_MODULES = ("shvit_mobile.families.shvit", "shvit_mobile.families.shvit_family")
+
+
+def find_strings(path: Path) -> Iterator[ast.Constant]:
+    """Yield the strings of a file without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    described = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, described) and is_doc(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node
+
+
+def is_doc(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return bool(node.body) and isinstance(node.body[0], ast.Expr)
+
+
+def list_files_of_no_family() -> list[Path]:
+    return [path for path in list_files("shvit_mobile", "cli") if path.parent.name != "families"]
+
+
+def test_only_families_name_layers_of_a_shvit() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}"
+        for path in list_files_of_no_family()
+        for node in find_strings(path)
+        if SHVIT_NAMES.search(str(node.value))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_only_families_import_a_shvit() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in list_files_of_no_family()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.ImportFrom) and node.module in SHVIT_MODULES)
+        or (isinstance(node, ast.Import) and any(alias.name in SHVIT_MODULES for alias in node.names))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", ["patch_embed.0", "stages.1.blocks.0.mixer.m.qkv", ".se.fc1", "head_dist.l.weight"])
+def test_a_name_of_a_layer_is_recognized(name: str) -> None:
+    assert SHVIT_NAMES.search(name)
+    assert not SHVIT_NAMES.search("model.blocks.0.0.conv_pw, the head of a backbone, stages of a frame")
+
+
 def test_every_public_name_can_be_imported_and_is_documented() -> None:
     for name in shvit_mobile.__all__:
         assert getattr(shvit_mobile, name).__doc__, name

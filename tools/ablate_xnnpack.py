@@ -28,7 +28,7 @@ from shvit_mobile.demo import CALIBRATION_IMAGES
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import equalize_head
-from shvit_mobile.deploy.xnnpack_form import ChannelsLast, rewrite_for_xnnpack
+from shvit_mobile.deploy.xnnpack_form import ChannelsLast, rewrite_modules
 from shvit_mobile.families.shvit import PatchMerging, SHViT
 from shvit_mobile.families.shvit_family import XnnpackAttention
 from shvit_mobile.images.image_set import open_images
@@ -120,7 +120,7 @@ def lower_program(name: str, deployed: DeployForm, recipe: Recipe, folder: Path)
     if path.exists():
         return path
     change, kept = CHANGES[name]
-    model = rewrite_for_xnnpack(deployed)
+    model = rewrite_modules(deployed)
     change(model)
     float_layers = tuple(layer for layer in recipe.ranges if kept and kept in layer)
     graph = build_quantized_graph(deployed, recipe.model_copy(update={"float_layers": float_layers}), model)

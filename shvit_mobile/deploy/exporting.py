@@ -26,13 +26,36 @@ def export_model(model: nn.Module, images: Tensor, *, dynamic_shapes: Any = None
     """
     try:
         with silence_libraries(), torch.inference_mode(False), torch.no_grad():
-            return torch.export.export(model, (images.clone(),), dynamic_shapes=dynamic_shapes)
+            exported = torch.export.export(model, (images.clone(),), dynamic_shapes=dynamic_shapes)
+            _inline_autocast(exported.graph_module)
+            return exported
     except Exception as reason:
         raise NotSupported(
             f"torch.export does not accept {type(model).__name__}: {get_first_line(reason)}",
             why="Every target is lowered from the graph that it returns.",
             hint="Rewrite what depends on values of tensors, or export a part of the model.",
         ) from reason
+
+
+def _inline_autocast(module: fx.GraphModule) -> None:
+    """Replace in place each part of a graph for which a model switches autocast off by its operators: it is off."""
+    for node in list(module.graph.nodes):
+        if str(node.target) != "wrap_with_autocast" or node.args[2]:
+            continue
+        part: fx.GraphModule = getattr(module, node.args[4].target)
+        operands, copies, results = iter(node.args[5:]), dict[fx.Node, Any](), ()
+        with module.graph.inserting_before(node):
+            for inner in part.graph.nodes:
+                if inner.op == "placeholder":
+                    copies[inner] = next(operands)
+                elif inner.op != "output":
+                    copies[inner] = module.graph.node_copy(inner, copies.__getitem__)
+                else:
+                    results = fx.map_arg(inner.args[0], copies.__getitem__)
+        for user in list(node.users):
+            user.replace_all_uses_with(results[user.args[1]])
+            module.graph.erase_node(user)
+        module.graph.erase_node(node)
 
 
 def get_operator_name(node: fx.Node) -> str:

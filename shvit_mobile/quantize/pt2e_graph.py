@@ -4,6 +4,7 @@ Nothing is observed here. Ranges come from the recipe and weights from the model
 same recipe always gives the same graph.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, Recipe
-from shvit_mobile.deploy.exporting import export_model, get_module_path
+from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import EqualizedHead
 from shvit_mobile.quantize import affine
@@ -39,6 +40,7 @@ def build_quantized_graph(
     module: nn.Module | None = None,
     *,
     shape: tuple[int, int, int, int] | None = None,
+    rewrite: Callable[[nn.Module], nn.Module] | None = None,
 ) -> fx.GraphModule:
     """Build the graph with quantize and dequantize operators around every layer that the recipe quantizes.
 
@@ -51,6 +53,7 @@ def build_quantized_graph(
         recipe: A recipe of int8 or int8-dynamic.
         module: Another form of the model, whose layers have the same names (default: the deploy form).
         shape: The shape of that form's input (default: the shape of an image).
+        rewrite: Rewrites the form's operators before it is quantized; layers keep their names.
 
     Raises:
         BadRecipe: If the recipe has another precision, or its layers are not the model's.
@@ -61,7 +64,8 @@ def build_quantized_graph(
     quantizer = RecipeQuantizer(layers, recipe, heads, _collect_weight_scales(form))
     example = torch.zeros(shape or (1, 3, *deployed.trained.preprocessing.size))
     with silence_libraries(), torch.no_grad():
-        prepared = prepare_pt2e(export_model(form, example).module(), quantizer)
+        rewritten = form if rewrite is None else rewrite(form)
+        prepared = prepare_pt2e(export_model(rewritten, example).module(), quantizer)
         # Observers of weights need one pass through the graph; the ranges of activations are fixed.
         prepared(example)
         return convert_pt2e(prepared)
@@ -77,8 +81,8 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         for node in model.graph.nodes:
-            name = get_module_path(node)
-            if node.target in _LAYER_OPERATORS and name in self.layers:
+            name = _get_layer(node) if node.target in _LAYER_OPERATORS else ""
+            if name in self.layers:
                 weight = self.create_weight_qspec(name)
                 if name in self.ranges:
                     _annotate_static(node, self.ranges[name], self.activations, weight)
@@ -97,6 +101,12 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
 
     def validate(self, model: fx.GraphModule) -> None:
         """Do nothing: all annotations come from this class."""
+
+
+def _get_layer(node: fx.Node) -> str:
+    """Return the path of the layer that a node calls, which has its weight."""
+    weight = node.args[1]
+    return str(weight.target).rpartition(".")[0] if isinstance(weight, fx.Node) and weight.op == "get_attr" else ""
 
 
 def _collect_weight_scales(form: nn.Module) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """The ExecuTorch target: lower a deploy form to a .pte program for XNNPACK, ExecuTorch's backend for phone CPUs."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, cast
@@ -15,8 +16,8 @@ from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import equalize_head
 from shvit_mobile.deploy.space_to_depth_stem import compute_border_values, convert_stem_to_space_to_depth
-from shvit_mobile.deploy.xnnpack_form import rewrite_for_xnnpack
-from shvit_mobile.errors import BadRecipe, ConflictingParameters, parse_choice
+from shvit_mobile.deploy.xnnpack_form import rewrite_graph, rewrite_modules
+from shvit_mobile.errors import BadRecipe, ConflictingParameters, VerificationFailed, parse_choice
 from shvit_mobile.quiet import import_library, silence_libraries
 from shvit_mobile.targets import build_result
 from shvit_mobile.targets.build_result import BuildResult
@@ -78,6 +79,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
     which fail on the phone.
 
     Raises:
+        VerificationFailed: If a rewrite is not exact, or the program contains an operator that ExecuTorch gets wrong.
         BadRecipe: If XNNPACK does not support the precision, or the recipe belongs to another model.
         ConflictingParameters: If `head` is 'int8-dynamic' and the precision is not int8.
         ToolMissing: If executorch is not installed.
@@ -91,6 +93,12 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
     contract = build_input_contract(deployed, options)
     lower_to_program(build_graph(deployed, recipe, options), contract.shape, path)
     contents = inspect_program(path)
+    if contents.wide_softmaxes:
+        raise VerificationFailed(
+            f"The program has a softmax over four axes ({contents.wide_softmaxes} in all).",
+            why="ExecuTorch may run it over other values than the model does, and says nothing.",
+            hint="Compute the softmax of your module over three axes.",
+        )
     return BuildResult(
         input=contract,
         output=OutputContract(logits="logits"),
@@ -117,19 +125,20 @@ def build_input_contract(deployed: DeployForm, options: ExecuTorchOptions) -> In
 
 def build_graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions) -> nn.Module:
     """Return the module to export: the form for XNNPACK in float32, or its quantized graph."""
-    module = rewrite_for_xnnpack(deployed)
+    module, shape = rewrite_modules(deployed), build_input_contract(deployed, options).shape
+    rewrite = partial(rewrite_graph, family=deployed.trained.family, shape=shape)
     if options.stem == "space-to-depth":
         module = convert_stem_to_space_to_depth(module, deployed)
         recipe = _set_pixel_input_range(recipe, deployed)
     if recipe.precision not in INT8_ARITHMETIC:
         options.check_precision(recipe.precision)
-        return module
+        return rewrite(module)
     from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 
     head = find_head(deployed)
     if head and (options.head == "int8-dynamic" or (options.head == "auto" and has_large_head(deployed.module, head))):
         module.set_submodule(head, equalize_head(cast(nn.Linear, module.get_submodule(head))))
-    return build_quantized_graph(deployed, recipe, module, shape=build_input_contract(deployed, options).shape)
+    return build_quantized_graph(deployed, recipe, module, shape=shape, rewrite=rewrite)
 
 
 def find_head(deployed: DeployForm) -> str | None:

@@ -76,10 +76,13 @@ class _ProgramContents:
             padding, each counted once.
         delegation: Counts of the same operators. A delegate has fewer than the exported graph where XNNPACK fuses, and
             more where it changes a layout or a dtype.
+        wide_softmaxes: The softmaxes of XNNPACK over a tensor of four axes. ExecuTorch 1.4.1 gives it channels last if
+            a convolution computed it, and XNNPACK then runs over the channels, whatever the model says.
     """
 
     inventory: Inventory
     delegation: Delegation
+    wide_softmaxes: int
 
 
 def inspect_program(path: AnyPath) -> _ProgramContents:
@@ -209,7 +212,7 @@ def _summarize_program(program: _ParsedProgram) -> _ProgramContents:
         delegated_operators=inside.total(),
         left_operators=dict(sorted(kernels.items())),
     )
-    return _ProgramContents(inventory, delegation)
+    return _ProgramContents(inventory, delegation, sum(map(_count_wide_softmaxes, program.graphs.values())))
 
 
 def _format_operator_name(operator: dict[str, Any]) -> str:
@@ -266,6 +269,16 @@ def _count_quantized_layers(graph: dict[str, Any]) -> int:
         dtypes[layer["input1_id"]] in INT8_ACTIVATION_DTYPES and dtypes[layer["filter_id"]] in INT8_WEIGHT_DTYPES
         for layer in layers
     )
+
+
+def _count_wide_softmaxes(graph: dict[str, Any]) -> int:
+    """Count the softmaxes of an XNNPACK graph over a tensor of four axes."""
+    ranks = {
+        tensor["id_out"]: len(tensor["dims"])
+        for tensor, _ in (_unwrap_tensor_value(value) for value in graph["xvalues"])
+    }
+    softmaxes = [node["xnode_union"] for node in graph["xnodes"] if node["xnode_union_type"] == "XNNSoftmax"]
+    return sum(ranks[softmax["input_id"]] == 4 for softmax in softmaxes)
 
 
 def _unwrap_tensor_value(value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.deploy.xnnpack_form import rewrite_for_xnnpack
+from shvit_mobile.deploy.xnnpack_form import rewrite_modules
 from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.families import shvit_family
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention
@@ -17,7 +17,7 @@ from tests.builders import build_random_shvit, build_trained_model, draw_smooth_
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_logits_stay(variant: str) -> None:
     deployed = to_deploy_form(build_trained_model(build_random_shvit(variant, classes=10), size=(97, 65)))
-    rewritten = rewrite_for_xnnpack(deployed)
+    rewritten = rewrite_modules(deployed)
     image = draw_smooth_pixels(1, (97, 65))
     reference = deployed.module(image)
     assert reference.std() > 0.05
@@ -26,13 +26,13 @@ def test_the_logits_stay(variant: str) -> None:
 
 
 def test_it_is_float32_whatever_the_model_is() -> None:
-    rewritten = rewrite_for_xnnpack(to_deploy_form(build_trained_model(build_random_shvit().double())))
+    rewritten = rewrite_modules(to_deploy_form(build_trained_model(build_random_shvit().double())))
     assert {tensor.dtype for tensor in rewritten.state_dict().values()} == {torch.float32}
 
 
 def test_layers_keep_their_names_and_weights() -> None:
     deployed = to_deploy_form(build_trained_model(build_random_shvit()))
-    layers = dict(find_dense_layers(rewrite_for_xnnpack(deployed)))
+    layers = dict(find_dense_layers(rewrite_modules(deployed)))
     for name, layer in find_dense_layers(deployed.module):
         torch.testing.assert_close(layers[name].weight, layer.weight)
 
@@ -49,7 +49,7 @@ def test_a_rewrite_that_is_not_exact_is_refused(monkeypatch: pytest.MonkeyPatch)
         shvit_family, "create_channel_average", lambda channels, bias: averaging(channels, bias * 1.001)
     )
     with pytest.raises(VerificationFailed, match="a SingleHeadAttention for XNNPACK differs"):
-        rewrite_for_xnnpack(to_deploy_form(build_trained_model(build_random_shvit())))
+        rewrite_modules(to_deploy_form(build_trained_model(build_random_shvit())))
 
 
 averaging = shvit_family.create_channel_average

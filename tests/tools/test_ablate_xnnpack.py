@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.deploy.xnnpack_form import rewrite_for_xnnpack
+from shvit_mobile.deploy.xnnpack_form import rewrite_modules
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
 from tests.programs import SIZE, SMALL
 
@@ -13,7 +13,7 @@ from tests.programs import SIZE, SMALL
 @pytest.mark.parametrize("name", ablate_xnnpack.CHANGES)
 def test_only_those_called_without_change_the_logits(name: str) -> None:
     deployed = to_deploy_form(build_trained_model(build_random_shvit(SMALL), size=SIZE))
-    image, model = draw_smooth_pixels(1, SIZE), rewrite_for_xnnpack(deployed)
+    image, model = draw_smooth_pixels(1, SIZE), rewrite_modules(deployed)
     before = model(image)
     ablate_xnnpack.CHANGES[name][0](model)
     assert torch.allclose(model(image), before, rtol=1e-4, atol=1e-4) is not name.startswith("without")

@@ -98,8 +98,11 @@ class _Interpreter(fx.Interpreter):
             return super().run_node(n)
         in_place = name.endswith("_") and isinstance(args[0], Tensor)
         if not self.owner.verified:
-            inputs = (args[0].clone(), *args[1:]) if in_place else args
-            before = self.call_function(n.target, inputs, kwargs)
+            # Copies, because an operator may change its input or need it contiguous.
+            copies = fx.node.map_aggregate(
+                args, lambda one: one.clone(memory_format=torch.contiguous_format) if isinstance(one, Tensor) else one
+            )
+            before = self.call_function(n.target, copies, kwargs)
         result = rewrite(OperatorCall(self.owner, n), *args, **kwargs)
         if result is None:
             return super().run_node(n)

@@ -47,6 +47,24 @@ def _slice(x: Tensor, axis: int, start: int, size: int) -> Tensor:
     return result
 
 
+def _stride(
+    call: OperatorCall, x: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+) -> Tensor | None:
+    """Rewrite a slice of every second value or fewer: the first of each group of `step` values."""
+    if step == 1:
+        return None
+    first, last, _ = slice(start, end, step).indices(x.shape[dim])
+    axis, count = dim % x.ndim, math.ceil((last - first) / step)
+    if count < 1:
+        return None
+    part = _slice(x, axis, first, min(count * step, x.shape[axis] - first))
+    missing = count * step - part.shape[axis]
+    if missing:
+        part = F.pad(part, (0, 0) * (x.ndim - 1 - axis) + (0, missing))
+    groups = _reshape(part, *part.shape[:axis], count, step, *part.shape[axis + 1 :])
+    return _reshape(_slice(groups, axis + 1, 0, 1), *_get_shape(call))
+
+
 def _split(call: OperatorCall, x: Tensor, sizes: int | Sequence[int], dim: int = 0) -> list[Tensor]:
     """Rewrite split, split_with_sizes and chunk: a slice for each part."""
     parts, at = [], 0
@@ -397,6 +415,28 @@ def _pool(
     return F.conv2d(x, weight, None, list(stride), list(padding), 1, channels)
 
 
+def _upsample_nearest2d(call: OperatorCall, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Rewrite the repetition of rows and columns: a transposed convolution with ones, for each channel.
+
+    Where some are repeated more often than others, it is a product with a matrix that selects, on each side.
+    """
+    sizes, channels = _get_shape(call)[-2:], x.shape[1]
+    if not sizes[0] % x.shape[2] and not sizes[1] % x.shape[3]:
+        factors = (sizes[0] // x.shape[2], sizes[1] // x.shape[3])
+        ones = call.constant("ones", partial(_fill, (channels, 1, *factors), 1.0))
+        return F.conv_transpose2d(x, ones, None, factors, groups=channels)
+    compute: Callable[..., Tensor] = call.node.target  # type: ignore[assignment]
+
+    def create_selection(axis: int) -> Tensor:
+        shape = [1, 1, *x.shape[2:]]
+        numbers = torch.arange(shape[axis], dtype=torch.float64).reshape((-1, 1) if axis == 2 else (1, -1))
+        chosen = compute(numbers.expand(shape).contiguous(), *args, **kwargs).select(5 - axis, 0).flatten()
+        return (chosen[:, None] == torch.arange(shape[axis])).double()
+
+    columns = F.linear(x, call.constant("columns", partial(create_selection, 3)))
+    return F.linear(columns.transpose(2, 3), call.constant("rows", partial(create_selection, 2))).transpose(2, 3)
+
+
 def _pair(value: int | Sequence[int]) -> list[int]:
     return [value, value] if isinstance(value, int) else [*value, *value][:2]
 
@@ -416,6 +456,7 @@ XNNPACK_OPERATORS: Mapping[str, OperatorRewrite] = {
     **dict.fromkeys(_RESHAPES, _change_shape),
     **dict.fromkeys(_IDENTITIES, _identity),
     **dict.fromkeys(("split", "split_with_sizes", "chunk"), _split),
+    "slice": _stride,
     "select": _select,
     "unbind": _unbind,
     "stack": _stack,
@@ -442,5 +483,6 @@ XNNPACK_OPERATORS: Mapping[str, OperatorRewrite] = {
     **dict.fromkeys(("hardsigmoid", "hardsigmoid_"), _hardsigmoid),
     "adaptive_avg_pool2d": _adaptive_avg_pool2d,
     "avg_pool2d": _avg_pool2d,
+    "upsample_nearest2d": _upsample_nearest2d,
     "conv2d": _conv2d,
 }

@@ -50,6 +50,8 @@ OPERATORS: dict[str, tuple[Callable[..., Any], nn.Module | Tensor | None]] = {
     "split": (lambda x: [part.exp() for part in x.split(3, 1)], None),
     "split_with_sizes": (lambda x: [part.exp() for part in x.split([1, 5, 2], 1)], None),
     "chunk": (lambda x: [part.exp() for part in x.chunk(3, -1)], None),
+    "slice of every second": (lambda x: [x[:, ::2].exp(), x[..., 1::3].exp(), x[:, :, :8:2].exp()], None),
+    "slice of every second token": (lambda x: x.flatten(2).transpose(1, 2)[:, 1::2], None),
     "select": (lambda x: x.select(1, -2).exp(), None),
     "unbind": (lambda x: [part.exp() for part in x.unbind(2)], None),
     "stack": (lambda x: torch.stack([x, x.exp()], 2), None),
@@ -96,6 +98,11 @@ OPERATORS: dict[str, tuple[Callable[..., Any], nn.Module | Tensor | None]] = {
     "average pool": (lambda x: F.avg_pool2d(x, 3, 2), None),
     "average pool with padding": (lambda x: F.avg_pool2d(x, 3, 2, 1), None),
     "average pool of one position": (lambda x: F.avg_pool2d(x, 1, 2), None),
+    "nearest upsampling": (lambda x: F.interpolate(x, scale_factor=(2, 3), mode="nearest"), None),
+    "nearest upsampling to a size": (lambda x: F.interpolate(x, size=(18, 14)), None),
+    "nearest upsampling to an odd size": (lambda x: F.interpolate(x, size=(13, 17)), None),
+    "bilinear upsampling": (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), None),
+    "view of a contiguous copy": (lambda x: x.permute(0, 2, 3, 1).contiguous().view(1, 126, 8).exp(), None),
     "a constant": (lambda x, bias: x + bias[:, [1, 0, 2, 3, 4, 5, 6, 7]], torch.randn(1, CHANNELS, 1, 1)),
 }
 

@@ -260,10 +260,21 @@ def _batch_norm(
 
 
 def _matmul(call: OperatorCall, left: Tensor, right: Tensor) -> Tensor | None:
-    if left.ndim < 3 or right.ndim < 3 or left.shape[:-2] != right.shape[:-2]:
-        return None
-    left, right = (_reshape(one, -1, *one.shape[-2:]) for one in (left, right))
-    return _reshape(torch.bmm(left, right), *_get_shape(call))
+    return _multiply(left, right) if min(left.ndim, right.ndim) > 2 and _fits(left, right) else None
+
+
+def _fits(left: Tensor, right: Tensor) -> bool:
+    """Return whether `_multiply` takes two values."""
+    heads, shared = left.shape[:-2], right.shape[:-2]
+    return heads == shared or (heads[:-1] == shared[:-1] and shared[-1:] == (1,))
+
+
+def _multiply(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply matrices; all heads of the left may share one on the right, whose rows are then those of all heads."""
+    shape = (*left.shape[:-1], right.shape[-1])
+    rows = left.shape[-2] if left.shape[:-2] == right.shape[:-2] else left.shape[-2] * left.shape[-3]
+    product = torch.bmm(_reshape(left, -1, rows, left.shape[-1]), _reshape(right, -1, *right.shape[-2:]))
+    return _reshape(product, *shape)
 
 
 def _softmax(call: OperatorCall, x: Tensor, dim: int, *args: Any, **kwargs: Any) -> Tensor | None:
@@ -293,22 +304,24 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor | None:
-    shapes_match = query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
-    if causal or enable_gqa or not shapes_match or (mask is not None and not call.is_constant(3)):
+    computed = mask is not None and not call.is_constant(3)
+    if dropout or enable_gqa or computed or not _fits(query, key) or key.shape[:-1] != value.shape[:-1]:
         return None
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    query, key, value = (_reshape(one, -1, *one.shape[-2:]) for one in (query, key, value))
-    scores = torch.bmm(query * call.constant("scale", partial(_fill, (1, 1, 1), factor)), key.transpose(1, 2))
-    if mask is not None:
-        added = call.constant("mask", lambda: _convert_mask(mask).expand(*_get_shape(call)[:-2], *scores.shape[-2:]))
-        scores = scores + added.reshape(scores.shape)
-    return _reshape(torch.bmm(scores.softmax(-1), value), *_get_shape(call))
+    query = query * call.constant("scale", partial(_fill, (1,) * query.ndim, factor))
+    scores = _multiply(query, key.transpose(-2, -1))
+    if mask is not None or causal:
+        added = call.constant("mask", lambda: _create_mask(mask, scores.shape))
+        scores = scores + added
+    return _multiply(_compute_softmax(scores, scores.ndim - 1), value)
 
 
-def _convert_mask(mask: Tensor) -> Tensor:
-    if mask.dtype != torch.bool:
-        return mask
-    return torch.zeros(mask.shape, dtype=torch.float64).masked_fill(~mask, -torch.inf)
+def _create_mask(mask: Tensor | None, shape: torch.Size) -> Tensor:
+    """Create what is added to scores; without a mask, a query does not see the keys that come after it."""
+    mask = torch.ones(shape[-2:], dtype=torch.bool).tril() if mask is None else mask
+    if mask.dtype == torch.bool:
+        mask = torch.zeros(mask.shape, dtype=torch.float64).masked_fill(~mask, -torch.inf)
+    return mask.expand(shape).contiguous()
 
 
 # -- Arithmetic --------------------------------------------------------------------------------------------------------
@@ -378,6 +391,22 @@ def _adaptive_avg_pool2d(call: OperatorCall, x: Tensor, size: Any) -> Tensor | N
     if (rows, columns) == (1, 1):
         return x.mean((2, 3), keepdim=True)
     return _pool(call, x, [x.shape[2] // rows, x.shape[3] // columns], [x.shape[2] // rows, x.shape[3] // columns])
+
+
+def _avg_pool1d(
+    call: OperatorCall,
+    x: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor | None:
+    image = _reshape(x, *x.shape[:-1], 1, x.shape[-1])
+    windows = ((1, *kernel), (1, *(stride or kernel)), (0, *padding))
+    if ceil_mode or x.ndim != 3 or (any(padding) and not count_include_pad):
+        return None
+    return _reshape(_pool(call, image, *windows), *_get_shape(call))
 
 
 def _avg_pool2d(
@@ -482,6 +511,7 @@ XNNPACK_OPERATORS: Mapping[str, OperatorRewrite] = {
     **dict.fromkeys(("clamp_max", "clamp_max_"), _clamp_max),
     **dict.fromkeys(("hardsigmoid", "hardsigmoid_"), _hardsigmoid),
     "adaptive_avg_pool2d": _adaptive_avg_pool2d,
+    "avg_pool1d": _avg_pool1d,
     "avg_pool2d": _avg_pool2d,
     "upsample_nearest2d": _upsample_nearest2d,
     "conv2d": _conv2d,

@@ -46,6 +46,11 @@ def attend(x: Tensor, mask: Tensor | None = None) -> Tensor:
     return F.scaled_dot_product_attention(query, key, value + 1, mask)
 
 
+def attend_to_one_key(x: Tensor, causal: bool = False) -> Tensor:
+    query = x.flatten(2).transpose(1, 2).unflatten(2, (2, 4)).transpose(1, 2)
+    return F.scaled_dot_product_attention(query, query[:, :1], 2 * query[:, :1], is_causal=causal)
+
+
 OPERATORS: dict[str, tuple[Callable[..., Any], nn.Module | Tensor | None]] = {
     "split": (lambda x: [part.exp() for part in x.split(3, 1)], None),
     "split_with_sizes": (lambda x: [part.exp() for part in x.split([1, 5, 2], 1)], None),
@@ -82,6 +87,9 @@ OPERATORS: dict[str, tuple[Callable[..., Any], nn.Module | Tensor | None]] = {
     "softmax of tokens": (lambda x: x.flatten(2).softmax(1), None),
     "attention": (attend, None),
     "attention with a mask": (attend, torch.randn(1, 2, 126, 126)),
+    "attention to one key for all heads": (attend_to_one_key, None),
+    "causal attention": (lambda x: attend_to_one_key(x, causal=True), None),
+    "matmul with one matrix for all heads": (lambda x: x @ x[:, :1].transpose(2, 3), None),
     "add a number": (lambda x: x + 3, None),
     "subtract from a number": (lambda x: 3 - x, None),
     "multiply by a parameter": (lambda x, gamma: x * gamma, torch.rand(CHANNELS, 1, 1)),
@@ -97,6 +105,7 @@ OPERATORS: dict[str, tuple[Callable[..., Any], nn.Module | Tensor | None]] = {
     "adaptive pool": (lambda x: F.adaptive_avg_pool2d(x, (3, 7)), None),
     "average pool": (lambda x: F.avg_pool2d(x, 3, 2), None),
     "average pool with padding": (lambda x: F.avg_pool2d(x, 3, 2, 1), None),
+    "average pool of tokens": (lambda x: F.avg_pool1d(x.flatten(2), 3, 2), None),
     "average pool of one position": (lambda x: F.avg_pool2d(x, 1, 2), None),
     "nearest upsampling": (lambda x: F.interpolate(x, scale_factor=(2, 3), mode="nearest"), None),
     "nearest upsampling to a size": (lambda x: F.interpolate(x, size=(18, 14)), None),

@@ -28,6 +28,8 @@ from shvit_mobile.targets.coreml.weights import build_compression_pipeline
 LOGITS, LABEL = "logits", "classLabel"
 # coremltools derives this name from the label's.
 PROBABILITIES = f"{LABEL}_probs"
+# coremltools 9.0 does not know `alias`, which a slice of a whole axis becomes.
+_DECOMPOSITIONS = {torch.ops.aten.alias.default: lambda x: x}
 _DEAD_CODE_PASS = "common::dead_code_elimination"
 # Faults of coremltools 9.0, not reported yet. The first replaces dequantize -> reshape -> quantize by a reshape of
 # integers without comparing the two scales, which multiplies the values by their ratio. The second writes mul -> add
@@ -112,7 +114,7 @@ def _export_torch_program(
     with torch.no_grad():
         program = export_model(_WithProbabilities(module) if options.classifier else module, example)
         # Without decompositions the program has the training dialect, which coremltools rejects.
-        decomposed: torch.export.ExportedProgram = program.run_decompositions({})
+        decomposed: torch.export.ExportedProgram = program.run_decompositions(_DECOMPOSITIONS)
         return decomposed
 
 

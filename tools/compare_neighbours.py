@@ -20,7 +20,7 @@ from compatibility_table import (
     Place,
     find_artifacts,
     load_model,
-    measure_export,
+    measure_exports,
     read_commit,
     run_apart,
 )
@@ -87,7 +87,7 @@ def export_once(place: Place, target: Target, limit: float) -> Artifact | dict[s
         artifacts = find_artifacts(load_model(place), place.folder)
         if f"{target} int8" in artifacts or attempt:
             return artifacts.get(f"{target} int8", result)
-        result = run_apart(measure_export, limit, place, target, "int8")
+        result = next(run_apart(measure_exports, limit, place, [f"{target} int8"]))
     return result
 
 

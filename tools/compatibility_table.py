@@ -6,8 +6,9 @@
     python tools/compatibility_table.py --models repvit_m0_9 --targets onnx --precisions fp32
     python tools/compatibility_page.py > docs/compatibility.md
 
-Weights are random (`random_networks.py`). Each export runs in a process of its own with a time limit. The results of a
-model are in `--out`/MODEL.json; what is there for the same commit is not done again. `--latency` times the artifacts
+Weights are random (`random_networks.py`). Each model has a process of its own, with a time limit for each export; where
+one ends it or takes too long, another goes on with the rest. The results of a model are in `--out`/MODEL.json; what is
+there for the same commit is not done again. `--latency` times the artifacts
 that are there beside stock exports of the same network, in turns on one thread.
 """
 
@@ -18,8 +19,10 @@ import multiprocessing
 import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +32,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 from random_networks import create_random_network
+from torch import Tensor, nn
 
 from shvit_mobile.bench.contestant import create_subject
 from shvit_mobile.bench.host import describe_host
@@ -39,18 +43,21 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.device_report import BenchmarkSettings
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Target
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.contracts.recipe import Precision
+from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES, TEST_IMAGES
-from shvit_mobile.deploy.fold import normalize_pixels
+from shvit_mobile.deploy.fold import normalize_pixels, to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import ShvitError, get_first_line
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.families.timm_family import TIMM_PREFIX, import_timm, reparameterize
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import iterate_batches
-from shvit_mobile.images.image_set import open_images
+from shvit_mobile.images.image_set import ImageSet, open_images
+from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.metrics import compute_agreement, sqnr
-from shvit_mobile.pipeline.export import ExportConfig, export
-from shvit_mobile.pipeline.lower import plan_artifact_path
+from shvit_mobile.pipeline.goldens import load_default_golden_images, preprocess_golden_images
+from shvit_mobile.pipeline.lower import lower, plan_artifact_path
+from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quiet import silence_libraries
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS
@@ -132,23 +139,26 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     commit = read_commit()
     jobs = [f"{target} {precision}" for target in targets.split(",") for precision in precisions.split(",")]
-    kind, measure = ("stock", export_stock) if stock else ("entries", measure_export)
+    if stock:
+        jobs = [job for job in jobs if job in TIMED]
+    kind, measure = ("stock", export_stock) if stock else ("entries", measure_exports)
     if not latency:
         os.nice(10)
     for place in (Place(out, model) for model in models.split(",")):
         recorded = place.load()
         if latency:
             if not is_current(recorded.get("latency"), commit, keep=keep):
-                result = run_apart(measure_latency, limit, place)
+                result = next(run_apart(measure_latency, limit, place))
                 place.record(latency={"commit": commit, "host": describe_host().model, **result})
                 print(f"{place.model}, latency: {result}", flush=True)
             continue
-        for job in jobs:
-            if is_current(recorded.get(kind, {}).get(job), commit, keep=keep) or (stock and job not in TIMED):
-                continue
-            result = run_apart(measure, limit, place, *job.split())
-            place.record(**{kind: {job: {"commit": commit, **result}}}, versions=get_package_versions(*_PACKAGES))
-            print(f"{place.model}, {job}: {result}", flush=True)
+        before = recorded.get(kind, {})
+        missing = [job for job in jobs if not is_current(before.get(job), commit, keep=keep)]
+        while missing:  # a process that ends or takes too long is followed by one for the rest
+            for job, result in zip(tuple(missing), run_apart(measure, limit, place, missing), strict=False):
+                missing.remove(job)
+                place.record(**{kind: {job: {"commit": commit, **result}}}, versions=get_package_versions(*_PACKAGES))
+                print(f"{place.model}, {job}: {result}", flush=True)
 
 
 def is_current(result: Document | None, commit: str, *, keep: bool) -> bool:
@@ -162,31 +172,35 @@ def read_commit() -> str:
     return subprocess.run(command, cwd=Path(__file__).parent, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def run_apart(function: Callable[..., Document], limit: float, *arguments: Any) -> Document:
-    """Return what a function returns in a process of its own, or the reason why it does not, as "reason"."""
+def run_apart(function: Callable[..., Iterator[Document]], limit: float, *arguments: Any) -> Iterator[Document]:
+    """Yield what a function yields in a process of its own; at the end the reason why there is no more, as "reason".
+
+    Args:
+        function: The function.
+        limit: The longest time between two results, in seconds.
+        arguments: Its arguments.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", *_LIBRARIES])
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send_result, args=(sender, function, arguments))
+    process = context.Process(target=_send_results, args=(sender, function, arguments))
     process.start()
     sender.close()
     try:
-        if not receiver.poll(limit):
-            process.kill()
-            return {"reason": f"It took more than {limit:g} s."}
-        return receiver.recv()
+        while receiver.poll(limit):
+            yield receiver.recv()
+        yield {"reason": f"It took more than {limit:g} s."}
     except EOFError:
         process.join()
-        return {"reason": f"The process ended with status {process.exitcode}."}
+        yield {"reason": f"The process ended with status {process.exitcode}."}
     finally:
+        process.kill()
         process.join()
 
 
-def _send_result(sender: Any, function: Callable[..., Document], arguments: Sequence[Any]) -> None:
-    try:
-        sender.send(function(*arguments))
-    except Exception as reason:
-        sender.send({"reason": format_reason(reason)})
+def _send_results(sender: Any, function: Callable[..., Iterator[Document]], arguments: Sequence[Any]) -> None:
+    for result in function(*arguments):
+        sender.send(result)
 
 
 def format_reason(reason: Exception) -> str:
@@ -195,40 +209,79 @@ def format_reason(reason: Exception) -> str:
     return f"{kind}{get_first_line(reason)}".replace(f"{Path.cwd()}/", "")
 
 
-def measure_export(place: Place, target: Target, precision: Precision) -> Document:
-    """Export a model, run the artifact on pictures, and return what the table says of it."""
-    if precision in NEAREST_PRECISIONS[target]:
-        nearest, why = NEAREST_PRECISIONS[target][precision]
-        return {"reason": f"{target} has no {precision}: {why}. The nearest is {nearest}."}
-    checkpoint = find_checkpoint(place)
-    begin = time.perf_counter()
-    (artifact,) = export(
-        ExportConfig(
-            checkpoint=checkpoint,
-            variant=f"{TIMM_PREFIX}{place.model}",
-            targets=[target],
-            precisions=[precision],
-            out=place.folder,
-            overwrite=True,
-            **({"calibration": load_images(CALIBRATION_COUNT), "passes": ()} if precision == "int8" else {}),
-        )
-    ).artifacts
-    seconds = time.perf_counter() - begin
-    trained = load_model(place)
-    pixels = load_pixels(trained.preprocessing, open_images(TEST_IMAGES).sample(PICTURE_COUNT, 0))
-    expected = compute_reference(trained, pixels)
-    logits = np.concatenate([open_runner(artifact).run(image[None]) for image in pixels])
-    manifest = artifact.manifest
-    result = {
-        "sqnr_db": round(sqnr(expected, logits), 2),
-        "agreement": compute_agreement(expected, logits),
-        "seconds": round(seconds, 1),
-        "bytes": manifest.artifact.bytes,
-        "quantized_layers": manifest.inventory.quantized_layers,
-    }
-    if manifest.delegation:
-        result |= {"delegates": manifest.delegation.delegates, "left": manifest.delegation.left_operators}
-    return result
+def catch_reason(function: Callable[..., Document], *arguments: Any) -> Document:
+    """Return what a function returns, or the reason why it does not."""
+    try:
+        return function(*arguments)
+    except Exception as reason:
+        return {"reason": format_reason(reason)}
+
+
+def measure_exports(place: Place, jobs: Sequence[str]) -> Iterator[Document]:
+    """Export a model, run each artifact on pictures, and yield what the table says of it."""
+    exporter = _Exporter(place)
+    for job in jobs:
+        target, precision = job.split()
+        yield catch_reason(exporter.measure, target, precision)
+
+
+@dataclass(frozen=True)
+class _Exporter:
+    """The exports of a model, which take its deploy form and its recipes from one another."""
+
+    place: Place
+
+    @cached_property
+    def trained(self) -> TrainedModel:
+        return load_model(self.place)
+
+    @cached_property
+    def deployed(self) -> tuple[DeployForm, float]:
+        """The deploy form, and the seconds that it took."""
+        begin = time.perf_counter()
+        deployed = to_deploy_form(self.trained)
+        return deployed, time.perf_counter() - begin
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        images = open_images(TEST_IMAGES).sample(PICTURE_COUNT, 0)
+        return load_pixels(self.trained.preprocessing, images)
+
+    @cached_property
+    def reference(self) -> NDArray[np.float64]:
+        """The checkpoint's logits in float64, of one picture at a time."""
+        model = deepcopy(self.trained.model).double()
+        images = torch.from_numpy(self.pixels).permute(0, 3, 1, 2).double()
+        with torch.inference_mode():
+            logits = [model(normalize_pixels(image[None], self.trained.preprocessing)) for image in images]
+        return torch.cat(logits).numpy()
+
+    @cached_property
+    def int8_recipe(self) -> Recipe:
+        return calibrate_recipe(self.deployed[0], load_images(CALIBRATION_COUNT), count=CALIBRATION_COUNT)[0]
+
+    def measure(self, target: Target, precision: Precision) -> Document:
+        if precision in NEAREST_PRECISIONS[target]:
+            nearest, why = NEAREST_PRECISIONS[target][precision]
+            return {"reason": f"{target} has no {precision}: {why}. The nearest is {nearest}."}
+        deployed, seconds = self.deployed
+        recipe = self.int8_recipe if precision == "int8" else calibrate_recipe(deployed, precision=precision)[0]
+        begin = time.perf_counter()
+        artifact = lower(deployed, recipe, target, self.place.folder, overwrite=True)
+        seconds += time.perf_counter() - begin
+        runner = open_runner(artifact)
+        logits = np.concatenate([runner.run(image[None]) for image in self.pixels])
+        manifest = artifact.manifest
+        result = {
+            "sqnr_db": round(sqnr(self.reference, logits), 2),
+            "agreement": compute_agreement(self.reference, logits),
+            "seconds": round(seconds, 1),
+            "bytes": manifest.artifact.bytes,
+            "quantized_layers": manifest.inventory.quantized_layers,
+        }
+        if manifest.delegation:
+            result |= {"delegates": manifest.delegation.delegates, "left": manifest.delegation.left_operators}
+        return result
 
 
 def find_checkpoint(place: Place) -> Path:
@@ -237,9 +290,12 @@ def find_checkpoint(place: Place) -> Path:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         preprocessing = Preprocessing(size=tuple(import_timm("").get_pretrained_cfg(place.model).input_size[1:]))
-        pixels = load_pixels(preprocessing, load_images(CALIBRATION_COUNT))
-        model = create_random_network(place.model, torch.from_numpy(preprocessing.normalize(pixels)))
-        state = {key: value.contiguous().clone() for key, value in model.state_dict().items()}
+        # Statistics that do not fit the pictures of goldens would let their values explode.
+        goldens = preprocess_golden_images(load_default_golden_images(), preprocessing)
+        pixels = [draw_ramp(preprocessing.size), goldens, load_pixels(preprocessing, load_images(CALIBRATION_COUNT))]
+        images = torch.from_numpy(preprocessing.normalize(np.concatenate(pixels)))
+        state = create_random_network(place.model, images).state_dict()
+        state = {key: value.contiguous().clone() for key, value in state.items()}
         safetensors.torch.save_file(state, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
     return path
@@ -249,31 +305,29 @@ def load_model(place: Place) -> TrainedModel:
     return load_checkpoint(find_checkpoint(place), variant=f"{TIMM_PREFIX}{place.model}")
 
 
-def load_images(count: int) -> Any:
+def load_images(count: int) -> ImageSet:
     return open_images(CALIBRATION_IMAGES).sample(count, 0)
 
 
-def load_pixels(preprocessing: Preprocessing, images: Any) -> NDArray[np.uint8]:
+def load_pixels(preprocessing: Preprocessing, images: ImageSet) -> NDArray[np.uint8]:
     return np.concatenate([batch.pixels for batch in iterate_batches(images, preprocessing)])
 
 
-@torch.inference_mode()
-def compute_reference(trained: TrainedModel, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the checkpoint's logits in float64, of one picture at a time."""
-    model = trained.model.double()
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).double()
-    return torch.cat([model(normalize_pixels(image[None], trained.preprocessing)) for image in images]).numpy()
-
-
-def export_stock(place: Place, target: Target, precision: Precision) -> Document:
-    """Export a network whose branches are merged with the exporter and quantizer of a runtime; return its path."""
+def export_stock(place: Place, jobs: Sequence[str]) -> Iterator[Document]:
+    """Export a network whose branches are merged with the exporters and quantizers of runtimes; yield the paths."""
     trained = load_model(place)
     module = reparameterize(trained.model).eval()
-    preprocessing = trained.preprocessing
-    pixels = load_pixels(preprocessing, load_images(CALIBRATION_COUNT))
-    images = [torch.from_numpy(image[None]) for image in preprocessing.normalize(pixels)]
+    pixels = load_pixels(trained.preprocessing, load_images(CALIBRATION_COUNT))
+    images = [torch.from_numpy(image[None]) for image in trained.preprocessing.normalize(pixels)]
     folder = place.folder / "stock"
     folder.mkdir(exist_ok=True)
+    for job in jobs:
+        yield catch_reason(_export_stock, module, images, folder, *job.split())
+
+
+def _export_stock(
+    module: nn.Module, images: Sequence[Tensor], folder: Path, target: Target, precision: Precision
+) -> Document:
     if target == "executorch":
         path = export_xnnpack(module, images, folder / f"stock-{precision}.pte", precision)
     else:
@@ -283,7 +337,12 @@ def export_stock(place: Place, target: Target, precision: Precision) -> Document
     return {"path": str(path), "bytes": path.stat().st_size}
 
 
-def measure_latency(place: Place) -> Document:
+def measure_latency(place: Place) -> Iterator[Document]:
+    """Yield one result: that of `_measure_latency`, or the reason why there is none."""
+    yield catch_reason(_measure_latency, place)
+
+
+def _measure_latency(place: Place) -> Document:
     """Time the artifacts of ExecuTorch and ONNX Runtime beside stock exports of the same network.
 
     Returns:

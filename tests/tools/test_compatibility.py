@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,33 +110,27 @@ def test_the_comparison_with_neighbours_is_a_section_of_the_page() -> None:
     ]
 
 
-def raise_error(reason: str) -> dict[str, Any]:
-    raise ValueError(f"{reason}\nand more")
-
-
-def sleep(seconds: float) -> dict[str, Any]:
-    import time
-
+def work_until(status: int, seconds: float) -> Iterator[dict[str, Any]]:
+    yield {"bytes": 1}
     time.sleep(seconds)
-    return {}
-
-
-def end(status: int) -> dict[str, Any]:
-    import os
-
     os._exit(status)
 
 
 @pytest.mark.parametrize(
-    ("function", "argument", "reason"),
-    [
-        (raise_error, "It fails", "ValueError: It fails"),
-        (sleep, 600, "It took more than 20 s."),
-        (end, 7, "The process ended with status 7."),
-    ],
+    ("arguments", "reason"),
+    [((0, 600), "It took more than 20 s."), ((7, 0), "The process ended with status 7.")],
 )
-def test_an_export_that_fails_is_recorded_with_its_reason(function: Any, argument: Any, reason: str) -> None:
-    assert compatibility_table.run_apart(function, 20, argument) == {"reason": reason}
+def test_a_process_that_ends_or_takes_too_long_leaves_its_results_and_a_reason(
+    arguments: tuple[int, float], reason: str
+) -> None:
+    assert list(compatibility_table.run_apart(work_until, 20, *arguments)) == [{"bytes": 1}, {"reason": reason}]
+
+
+def test_the_reason_for_a_failure_is_the_first_line_of_its_error() -> None:
+    def fail() -> dict[str, Any]:
+        raise ValueError(f"{Path.cwd()}/file is wrong\nand more")
+
+    assert compatibility_table.catch_reason(fail) == {"reason": "ValueError: file is wrong"}
 
 
 class Blocks(nn.Module):

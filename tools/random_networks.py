@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, fx, nn
 
-from shvit_mobile.deploy.exported_graph import export_model, get_operator_name
+from shvit_mobile.deploy.exporting import export_model, get_operator_name
 from shvit_mobile.families.timm_family import create_timm_model
 
 # What the output of a residual block's branch is multiplied by.

@@ -7,7 +7,6 @@ tensors, wherever they are in the file.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,12 @@ from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadCheckpoint, InvalidValue, NotSupported, OutputExists, parse_choice
-from shvit_mobile.families.containers import DOWNLOAD_AGAIN_HINT, format_faults, split_safetensors
+from shvit_mobile.families.containers import format_faults, split_safetensors
 from shvit_mobile.families.discover import (
     Candidate,
     Inventory,
-    describe_ignored,
+    choose_model,
     find_candidates,
-    list_distinct,
     shorten_name,
     take_inventory,
 )
@@ -54,7 +52,7 @@ from shvit_mobile.families.shvit_config import (
     fit_config,
 )
 from shvit_mobile.families.shvit_family import SHVIT
-from shvit_mobile.families.timm_family import TIMM, TIMM_PREFIX, is_timm_model, load_timm_model
+from shvit_mobile.families.timm_family import TIMM, TIMM_PREFIX, build_timm_model, find_timm_models, is_timm_model
 from shvit_mobile.families.trained_model import CheckpointDialect, TrainedModel, override_preprocessing
 from shvit_mobile.families.training_args import (
     TrainingArguments,
@@ -132,6 +130,13 @@ def load_checkpoint(
         found = _load_timm(inventory, read.size, weights, architecture, name)
     classes, variant = found.classes, found.variant
     notes = [*found.notes, *_list_contradictions(arguments, classes, variant)]
+    if (
+        found.family is TIMM
+        and own is None
+        and (other := _find_stated_architecture(file, inventory)) != variant
+        and other
+    ):
+        notes.append(f"The checkpoint names {other}, but the tensors are of {variant}.")
     default, more_notes = complete_preprocessing(found.preprocessing, arguments)
     description, config_notes = own or CheckpointDescription(), list[str]()
     if file.config and not own and (labels is None or preprocessing is None):
@@ -210,28 +215,20 @@ def _load_shvit(
 
 def _load_timm(inventory: Inventory, size: int, weights: str | None, architecture: str, name: str) -> _FoundModel:
     """Build the model of timm in a checkpoint; arguments and errors as for `load_checkpoint`."""
-    if sum(one.numel() for one in inventory.tensors.values() if isinstance(one, Tensor)) > size:
-        raise BadCheckpoint(f"{name} claims more weights than fit into its {size} bytes.", hint=DOWNLOAD_AGAIN_HINT)
-    loaded = load_timm_model(architecture, inventory.tensors, weights, name)
-    notes = []
-    if len(loaded.found) > 1 and weights is None:
-        notes.append(
-            f"{name} contains {len(loaded.found)} models: {', '.join(loaded.found)}. The weights of {loaded.weights} "
-            "are used."
-        )
-    ignored = [one for one in inventory.tensors if one not in loaded.sources and not one.endswith(_COUNTERS)]
-    if ignored and len(loaded.found) == 1:
-        few = ", ".join(shorten_name(one) for one in ignored[:3])
-        notes.append(f"{len(ignored)} other tensors are ignored: {few}{', ...' if len(ignored) > 3 else ''}.")
+    complete = find_timm_models(architecture, inventory.tensors, name)
+    for model in complete:
+        check_claims(model, size, name)
+    chosen, names, notes = choose_model(complete, inventory, weights, name)
+    built = build_timm_model(architecture, chosen, name)
     return _FoundModel(
-        model=loaded.model,
+        model=built.model,
         family=TIMM,
         variant=architecture,
         layout="timm",
-        classes=loaded.classes,
-        weights=loaded.weights,
-        names=loaded.found,
-        preprocessing=loaded.preprocessing,
+        classes=built.classes,
+        weights=shorten_name(chosen.name),
+        names=names,
+        preprocessing=built.preprocessing,
         notes=tuple(notes),
     )
 
@@ -312,7 +309,7 @@ def _read_arguments(inventory: Inventory, metadata: Mapping[str, str]) -> Traini
 def _choose_candidate(
     inventory: Inventory, size: int, weights: str | None, variant: str | None, name: str
 ) -> tuple[Candidate, tuple[str, ...], list[str]]:
-    """Return the model to load, the names of all different models in the file, and notes.
+    """Return the SHViT to load, the names of all different ones in the file, and notes.
 
     Raises:
         BadCheckpoint: If the file contains no complete SHViT, or none of the name `weights`.
@@ -323,38 +320,7 @@ def _choose_candidate(
         raise build_incomplete_model_error(candidates, inventory, size, variant, name)
     for candidate in complete:
         check_claims(candidate, size, name)
-    distinct = list_distinct(complete)
-    names = tuple(shorten_name(candidate.name) for candidate in distinct)
-    chosen = distinct[0] if weights is None else _find_weights(weights, complete, name)
-    notes = []
-    if weights is None and len(distinct) > 1:
-        notes.append(
-            f"{name} contains {len(distinct)} models: {', '.join(names)}. The weights of {chosen.name} are used."
-        )
-    rest = [one for one in inventory.tensors if not any(one in candidate.sources for candidate in complete)]
-    notes += filter(None, (chosen.note, describe_ignored(rest, chosen)))
-    if inventory.classes:
-        classes = list(inventory.classes)
-        more = f" and {len(classes) - 3} more" if len(classes) > 3 else ""
-        notes.append(f"Objects that need code were not read: {', '.join(classes[:3])}{more}.")
-    return chosen, names, notes
-
-
-def _find_weights(weights: str, complete: Sequence[Candidate], name: str) -> Candidate:
-    """Return the model that `weights` names, in full or by its first or last words."""
-    exact = [one for one in complete if one.name == weights]
-    near = [one for one in complete if f".{weights}." in f".{one.name}."]
-    for matching in (exact, near):
-        if len(matching) == 1:
-            return matching[0]
-    names = [shorten_name(one.name) for one in complete]
-    close = get_close_matches(weights, names, n=1)
-    raise BadCheckpoint(
-        f"{name} contains no weights '{weights}'.",
-        why=f"It contains: {', '.join(names)}.",
-        hint=f"Did you mean {close[0]}?" if close else "",
-        parameter="weights",
-    )
+    return choose_model(complete, inventory, weights, name)
 
 
 def build_model(

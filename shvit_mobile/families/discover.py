@@ -1,4 +1,4 @@
-"""Search of a checkpoint's content for complete SHViTs, by the names and shapes of its tensors.
+"""Search of a checkpoint's content for complete SHViTs, by the names and shapes of its tensors, and choice of a model.
 
 Training programs put the weights under keys of their own, and wrappers add prefixes to the names, or insert words into
 them. So only the ends of names count: what comes before `patch_embed`, `blocks1` or `stages` is a prefix, and all
@@ -10,8 +10,9 @@ import sys
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
@@ -64,23 +65,32 @@ class Inventory:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """Tensors with one prefix, compared with a SHViT.
+class StoredModel:
+    """Tensors of a file with one prefix.
 
     Attributes:
         name: The prefix, without the last dot; "root" if it is empty.
-        layout: The layout of the names.
         tensors: The tensors by timm's names.
-        sources: The names in the file of the tensors that were compared.
+        sources: The names in the file of these tensors.
+    """
+
+    name: str
+    tensors: dict[str, StoredTensor]
+    sources: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Candidate(StoredModel):
+    """Tensors with one prefix, compared with a SHViT.
+
+    Attributes:
+        layout: The layout of the names.
         fit: The comparison with the configuration that the shapes have; None if they have none.
         note: What is assumed about the head.
         head_fault: Why the classifier is not exactly a BatchNorm and a linear layer.
     """
 
-    name: str
     layout: CheckpointLayout
-    tensors: dict[str, StoredTensor]
-    sources: frozenset[str]
     fit: ConfigFit | None
     note: str = ""
     head_fault: str = ""
@@ -94,6 +104,9 @@ class Candidate:
     def rename(self) -> partial[str]:
         """The function that returns the name, in this layout, of a tensor with timm's name."""
         return partial(from_timm_key, layout=self.layout)
+
+
+AnyModel = TypeVar("AnyModel", bound=StoredModel)
 
 
 def take_inventory(payload: object, name: str) -> Inventory:
@@ -261,16 +274,63 @@ def _restore_kernel_dimensions(key: str, tensor: StoredTensor) -> StoredTensor:
     return tensor[:, :, None, None]
 
 
-def list_distinct(complete: Sequence[Candidate]) -> list[Candidate]:
+def choose_model(
+    complete: Sequence[AnyModel], inventory: Inventory, weights: str | None, display_name: str
+) -> tuple[AnyModel, tuple[str, ...], list[str]]:
+    """Return the model to load, the names of all different models in a file, and notes on what is not used.
+
+    Args:
+        complete: The complete models in the file.
+        inventory: What the file contains.
+        weights: The name of one, in full or by its first or last words (default: the first that is no copy).
+        display_name: The file's name in errors.
+
+    Raises:
+        BadCheckpoint: If the file contains none of the name `weights`.
+    """
+    distinct = _list_distinct(complete)
+    names = tuple(shorten_name(model.name) for model in distinct)
+    chosen = distinct[0] if weights is None else _find_weights(weights, complete, display_name)
+    notes = []
+    if weights is None and len(distinct) > 1:
+        found = f"{display_name} contains {len(distinct)} models: {', '.join(names)}."
+        notes.append(f"{found} The weights of {chosen.name} are used.")
+    rest = [one for one in inventory.tensors if not any(one in model.sources for model in complete)]
+    notes += filter(None, (chosen.note if isinstance(chosen, Candidate) else "", _describe_ignored(rest, chosen)))
+    if inventory.classes:
+        classes = list(inventory.classes)
+        more = f" and {len(classes) - 3} more" if len(classes) > 3 else ""
+        notes.append(f"Objects that need code were not read: {', '.join(classes[:3])}{more}.")
+    return chosen, names, notes
+
+
+def _find_weights(weights: str, complete: Sequence[AnyModel], display_name: str) -> AnyModel:
+    """Return the model that `weights` names, in full or by its first or last words."""
+    exact = [one for one in complete if one.name == weights]
+    near = [one for one in complete if f".{weights}." in f".{one.name}."]
+    for matching in (exact, near):
+        if len(matching) == 1:
+            return matching[0]
+    names = [shorten_name(one.name) for one in complete]
+    close = get_close_matches(weights, names, n=1)
+    raise BadCheckpoint(
+        f"{display_name} contains no weights '{weights}'.",
+        why=f"It contains: {', '.join(names)}.",
+        hint=f"Did you mean {close[0]}?" if close else "",
+        parameter="weights",
+    )
+
+
+def _list_distinct(complete: Sequence[AnyModel]) -> list[AnyModel]:
     """Return models without copies of an earlier one; weights that are trained come before their averages."""
-    distinct: list[Candidate] = []
+    distinct: list[AnyModel] = []
     for candidate in sorted(complete, key=lambda one: bool(_COPY.search(one.name))):
         if not any(_are_equal(candidate, other) for other in distinct):
             distinct.append(candidate)
     return distinct
 
 
-def _are_equal(one: Candidate, other: Candidate) -> bool:
+def _are_equal(one: StoredModel, other: StoredModel) -> bool:
     """Return whether two complete models have the same weights."""
     if one.tensors.keys() != other.tensors.keys():
         return False
@@ -291,7 +351,7 @@ def shorten_name(name: str) -> str:
     return name if len(name) <= _MAX_NAME_CHARACTERS else f"...{name[3 - _MAX_NAME_CHARACTERS :]}"
 
 
-def describe_ignored(names: Iterable[str], used: Candidate) -> str:
+def _describe_ignored(names: Iterable[str], used: StoredModel) -> str:
     """Return a sentence about the tensors that were not used; empty if there are none but counters."""
     counts: dict[str, int] = defaultdict(int)
     above = used.name.split(".") if used.name != "root" else []

@@ -4,7 +4,7 @@ timm is imported on first use. Nothing is downloaded here: weights come from the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ from torch import nn
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadCheckpoint, InvalidValue, ToolMissing
 from shvit_mobile.families.containers import format_faults
-from shvit_mobile.families.discover import StoredTensor, get_shape, shorten_name
+from shvit_mobile.families.discover import StoredModel, StoredTensor, get_shape, shorten_name
 from shvit_mobile.families.family import Family
 from shvit_mobile.families.training_args import CROP_MODES
 from shvit_mobile.families.weights import convert_values
@@ -36,17 +36,11 @@ class TimmModel:
         model: In float32, in eval mode, on the CPU.
         classes: The outputs of its head.
         preprocessing: That of timm's configuration of the model.
-        weights: The keys that lead to the weights in the file, or "root".
-        found: The same of all models of this name in the file.
-        sources: The names of the tensors that were used.
     """
 
     model: nn.Module
     classes: int
     preprocessing: Preprocessing
-    weights: str
-    found: tuple[str, ...]
-    sources: frozenset[str] = field(repr=False, default=frozenset())
 
 
 def import_timm(why: str) -> ModuleType:
@@ -135,26 +129,21 @@ def reparameterize(model: nn.Module) -> nn.Module:
     return merged
 
 
-def load_timm_model(
-    name: str, tensors: Mapping[str, StoredTensor], weights: str | None, display_name: str
-) -> TimmModel:
-    """Build a model of timm from the tensors of a checkpoint, whose head may have any number of classes.
+def find_timm_models(name: str, tensors: Mapping[str, StoredTensor], display_name: str) -> list[StoredModel]:
+    """Return all complete models of one name in a checkpoint, in its order; their heads may have any number of classes.
 
     Args:
         name: timm's name of the model.
         tensors: All tensors of the file, by the keys that lead to them, joined with dots.
-        weights: Which of several models in the file: the keys that lead to it (default: the first complete one).
         display_name: The file's name in errors.
 
     Raises:
         ToolMissing: If timm is not installed.
         InvalidValue: If timm has no such model.
-        BadCheckpoint: If the file has no complete model of this name, or one with unusable values.
+        BadCheckpoint: If the file has no complete model of this name.
     """
     blank = create_timm_model(name)
-    config: Any = blank.pretrained_cfg
-    heads = _list_heads(config)
-    expected = _list_shapes(blank)
+    heads, expected = _list_heads(blank.pretrained_cfg), _list_shapes(blank)
     prefixes = _find_prefixes(tensors, expected, heads)
     if not prefixes:
         raise BadCheckpoint(
@@ -165,7 +154,6 @@ def load_timm_model(
         )
     fits = {prefix: _list_faults(tensors, prefix, expected, heads) for prefix in prefixes}
     complete = [prefix for prefix in prefixes if not fits[prefix]]
-    names = {(prefix.rstrip(".") or "root"): prefix for prefix in complete}
     if not complete:
         best = min(prefixes, key=lambda prefix: len(fits[prefix]))
         raise BadCheckpoint(
@@ -173,17 +161,29 @@ def load_timm_model(
             f"the first: {format_faults(fits[best])}.",
             why=f"It is compared with timm's {name}.",
         )
-    chosen = next(iter(names)) if weights is None else _choose(weights, names, display_name)
-    prefix = names[chosen]
-    classes = get_shape(tensors[f"{prefix}{heads[0]}.weight"])[0]
+    return [_take_model(prefix, tensors, expected) for prefix in complete]
+
+
+def _take_model(
+    prefix: str, tensors: Mapping[str, StoredTensor], expected: Mapping[str, tuple[int, ...]]
+) -> StoredModel:
+    used = {key: tensors[f"{prefix}{key}"] for key in expected}
+    return StoredModel(prefix.rstrip(".") or "root", used, frozenset(f"{prefix}{key}" for key in used))
+
+
+def build_timm_model(name: str, stored: StoredModel, display_name: str) -> TimmModel:
+    """Build a model of timm from tensors that `find_timm_models` found.
+
+    Raises:
+        BadCheckpoint: If the values are unusable, or it has one class.
+    """
+    head = _list_heads(create_timm_model(name).pretrained_cfg)[0]
+    classes = get_shape(stored.tensors[f"{head}.weight"])[0]
     if classes < 2:
         raise BadCheckpoint(f"{display_name} has one logit.", why=f"A {name} needs an output for each class.")
-    used = {key: tensors[f"{prefix}{key}"] for key in expected if f"{prefix}{key}" in tensors}
     model = create_timm_model(name, classes)
-    state = model.state_dict()
-    model.load_state_dict({**state, **convert_values(used, display_name)})
-    sources = frozenset(f"{prefix}{key}" for key in used)
-    return TimmModel(model.eval(), classes, _read_preprocessing(config), chosen, tuple(names), sources)
+    model.load_state_dict({**model.state_dict(), **convert_values(stored.tensors, display_name)})
+    return TimmModel(model.eval(), classes, _read_preprocessing(model.pretrained_cfg))
 
 
 def _list_heads(config: Any) -> tuple[str, ...]:
@@ -222,15 +222,6 @@ def _list_faults(
     own = (name.removeprefix(prefix) for name in tensors if name.startswith(prefix))
     more = (key for key in own if key not in expected and key.partition(".")[0] in roots and key.endswith(_LEAVES))
     return [*faults, *(f"{key} has no place" for key in more)]
-
-
-def _choose(weights: str, names: Mapping[str, str], display_name: str) -> str:
-    near = [name for name in names if f".{weights}." in f".{name}."]
-    if weights in names or len(near) == 1:
-        return weights if weights in names else near[0]
-    raise BadCheckpoint(
-        f"{display_name} contains no weights '{weights}'.", why=f"It contains: {', '.join(names)}.", parameter="weights"
-    )
 
 
 def _read_preprocessing(config: Any) -> Preprocessing:

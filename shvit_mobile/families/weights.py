@@ -7,16 +7,16 @@ from torch import Tensor
 
 from shvit_mobile.errors import BadCheckpoint
 from shvit_mobile.families.containers import DOWNLOAD_AGAIN_HINT, format_faults
-from shvit_mobile.families.discover import Candidate, StoredTensor
+from shvit_mobile.families.discover import Candidate, StoredModel, StoredTensor
 
 _FLOAT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 # Trained weights are below a million; the product of two numbers above this overflows float32.
 _MAX_MAGNITUDE = 1e18
 
 
-def check_claims(candidate: Candidate, size: int, name: str) -> None:
+def check_claims(model: StoredModel, size: int, name: str) -> None:
     """Raise `BadCheckpoint` if a model has more elements than the file has bytes; views can claim any number."""
-    if sum(one.numel() for one in candidate.tensors.values() if isinstance(one, Tensor)) > size:
+    if sum(one.numel() for one in model.tensors.values() if isinstance(one, Tensor)) > size:
         raise BadCheckpoint(f"{name} claims more weights than fit into its {size} bytes.", hint=DOWNLOAD_AGAIN_HINT)
 
 

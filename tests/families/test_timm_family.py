@@ -117,6 +117,37 @@ def test_averages_are_chosen_by_name(model: nn.Module, tmp_path: Path) -> None:
     assert any("contains 2 models" in note for note in first.notes)
 
 
+def test_weights_that_are_trained_come_before_their_averages_and_copies(model: nn.Module, tmp_path: Path) -> None:
+    state = model.state_dict()
+    average = {name: tensor * 0.5 for name, tensor in state.items()}
+    content = {"model_ema": average, "model": state, "best": dict(state), "optimizer": {"step": torch.ones(3)}}
+    path = save(content, tmp_path / "all.pth")
+    trained = load_checkpoint(path, variant=f"timm:{NAME}")
+    assert (trained.weights, trained.weights_found) == ("model", ("model", "model_ema"))
+    assert any("optimizer" in note and "ignored" in note for note in trained.notes)
+    with pytest.raises(BadCheckpoint, match="contains no weights 'model_emu'") as caught:
+        load_checkpoint(path, variant=f"timm:{NAME}", weights="model_emu")
+    assert "model_ema" in caught.value.hint
+
+
+def test_views_that_claim_more_than_the_file_holds_are_refused(model: nn.Module, tmp_path: Path) -> None:
+    state = {name: torch.zeros(()).expand(tensor.shape) for name, tensor in model.state_dict().items()}
+    with pytest.raises(BadCheckpoint, match="claims more weights than fit"):
+        load_checkpoint(save(state, tmp_path / "m.pth"), variant=f"timm:{NAME}")
+
+
+def test_weights_that_two_names_share_load(model: nn.Module, tmp_path: Path) -> None:
+    content = {"model": model.state_dict(), "copies": [model.state_dict() for _ in range(3)]}
+    assert load_checkpoint(save(content, tmp_path / "m.pth"), variant=f"timm:{NAME}").weights == "model"
+
+
+def test_a_file_that_names_another_architecture_or_number_of_classes_is_noted(model: nn.Module, tmp_path: Path) -> None:
+    content = {"arch": "mobilenetv3_large_100", "state_dict": model.state_dict(), "args": {"num_classes": 9}}
+    notes = load_checkpoint(save(content, tmp_path / "m.pth"), variant=f"timm:{NAME}").notes
+    assert any("names mobilenetv3_large_100, but" in note for note in notes)
+    assert any("name 9 classes, but" in note for note in notes)
+
+
 def test_another_model_is_refused_with_what_does_not_fit(model: nn.Module, tmp_path: Path) -> None:
     path = save(model.state_dict(), tmp_path / "m.safetensors")
     with pytest.raises(BadCheckpoint, match="is not a complete mobilenetv3_large_100"):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
+from typing import Literal
 
 from shvit_mobile.apps.devices import format_compute_unit, get_device_name
 from shvit_mobile.contracts.device_report import DeviceReport
@@ -33,6 +34,12 @@ CARD_FILE = "README.md"
 CARD_MARKER = "<!-- Written by shvit-mobile from the manifests beside it. -->"
 # Hugging Face's identifier.
 UNKNOWN_LICENSE = "unknown"
+# By family, the tags and what a card calls such a model.
+_FAMILIES = {
+    "shvit": (("shvit", "vision-transformer"), "A [SHViT](https://arxiv.org/abs/2401.16456)"),
+    "timm": (("timm",), "A model of [timm](https://github.com/huggingface/pytorch-image-models)"),
+    "module": ((), "A PyTorch model"),
+}
 
 
 def render_model_card(
@@ -136,21 +143,31 @@ def _format_front_matter(manifests: Sequence[Manifest], license: str, images: st
 
 
 def _collect_tags(manifests: Iterable[Manifest]) -> list[str]:
+    manifests = list(manifests)
     found = [value for manifest in manifests for value in (manifest.target, manifest.precision_name)]
-    return list(dict.fromkeys(["shvit", "vision-transformer", "image-classification", "mobile", *found]))
+    kind = _FAMILIES[_get_family(manifests[0])][0]
+    return list(dict.fromkeys([*kind, "image-classification", "mobile", *found]))
+
+
+def _get_family(manifest: Manifest) -> Literal["shvit", "timm", "module"]:
+    """Return the family of a manifest's model; a SHViT has a variant's name, or "custom"."""
+    model = manifest.model
+    if model.dialect == "module":
+        return "module"
+    return "shvit" if model.variant == "custom" or format_model_name(model.variant) != model.variant else "timm"
 
 
 def _format_title(manifest: Manifest) -> str:
     height, width = manifest.preprocessing.size
-    name = format_model_name(manifest.model.variant)
-    name = "SHViT" if name == manifest.model.variant else name
-    return f"{name} for phones, {pluralize(manifest.model.classes, 'class', 'classes')}, {height}x{width}"
+    variant = manifest.model.variant
+    name = "SHViT" if _get_family(manifest) == "shvit" and variant == "custom" else format_model_name(variant)
+    return f"{_escape_text(name)} for phones, {pluralize(manifest.model.classes, 'class', 'classes')}, {height}x{width}"
 
 
 def _format_introduction(manifest: Manifest) -> str:
     version = _escape_text(manifest.versions.get("shvit-mobile", ""))
     return (
-        f"A [SHViT](https://arxiv.org/abs/2401.16456) ({_format_code(manifest.model.variant)}) that classifies images, "
+        f"{_FAMILIES[_get_family(manifest)][1]} ({_format_code(manifest.model.variant)}) that classifies images, "
         f"exported from {_format_code(manifest.model.source)} by shvit-mobile {version}. "
         "Each artifact was run once on the machine that exported it."
     )

@@ -56,6 +56,30 @@ def test_metadata_is_what_hugging_face_reads() -> None:
     assert {one.dataset_name for one in results} == {"test (500 images)"}
 
 
+@pytest.mark.parametrize(
+    ("variant", "dialect", "title", "phrase"),
+    [
+        ("repvit_m0_9", "timm", "# repvit\\_m0\\_9 for phones", "A model of [timm]"),
+        ("repvit_m0_9", "shvit-mobile", "# repvit\\_m0\\_9 for phones", "A model of [timm]"),
+        ("custom", "module", "# custom for phones", "A PyTorch model"),
+    ],
+)
+def test_another_model_is_not_called_a_shvit(variant: str, dialect: str, title: str, phrase: str) -> None:
+    manifests = [changed(one, "model", variant=variant, dialect=dialect, source="net.pth") for one in load_manifests()]
+    text = render_model_card([one.model_copy(update={"drift": None}) for one in manifests])
+    introduction = text.partition("## Artifacts")[0]
+    assert title in introduction
+    assert phrase in introduction
+    assert "arxiv" not in text
+    assert not {"shvit", "vision-transformer"} & set(metadata(text)["tags"])
+
+
+def test_a_shvit_of_other_sizes_is_one() -> None:
+    text = render_model_card([changed(one, "model", variant="custom") for one in load_manifests()])
+    assert "# SHViT for phones" in text
+    assert "shvit" in metadata(text)["tags"]
+
+
 def test_a_license_is_unknown_by_default() -> None:
     assert metadata(render_model_card(load_manifests()))["license"] == "unknown"
     check_license("cc-by-nc-4.0")

@@ -148,6 +148,13 @@ class Wiring:
         return {call.name: call.source for call in self.calls if call.source is not None}
 
 
+def name_calls(exported: torch.export.ExportedProgram) -> dict[fx.Node, str]:
+    """Return the nodes of calls, of layers and sums, with the names that `Wiring.calls` has."""
+    analysis = _Analysis(exported)
+    analysis.read_wiring()
+    return analysis.names
+
+
 class _Segment(NamedTuple):
     """Neighbouring channels of a tensor: output channels of `layer` from `start`; of nobody in particular if None."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -11,9 +12,8 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import LayerDrift, LayerReport
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision
+from shvit_mobile.deploy.call_values import CallRecorder
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.deploy.layers import hook_layers
 from shvit_mobile.drift.compare import check_origin
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import iterate_batches
@@ -57,9 +57,9 @@ def compare_layers(
     deployed = apply_equalization(folded, manifest.recipe, load_artifact_overrides(artifact))
     probe = open_activation_probe(artifact, deployed.wiring.calls)
     free, forced = ([_SQNRAccumulator() for _ in probe.locations] for _ in range(2))
-    count = 0
+    count, recorder = 0, CallRecorder(deployed.module, torch.zeros(1, 3, *manifest.preprocessing.size))
     for image in iterate_single_images(images, manifest.preprocessing, progress):
-        expected = _compute_expected_values(deployed, image, probe.locations)
+        expected = _compute_expected_values(recorder, deployed.prepare(image), probe.locations)
         _accumulate_layers(free, expected, probe.run_free(image))
         _accumulate_layers(forced, expected, probe.run_teacher_forced(image, expected))
         count += 1
@@ -115,13 +115,10 @@ def _accumulate_layers(
 
 
 def _compute_expected_values(
-    deployed: DeployForm, image: NDArray[np.uint8], locations: Sequence[PointLocation]
+    recorder: CallRecorder, image: Tensor, locations: Sequence[PointLocation]
 ) -> dict[str, Tensor]:
     """Compute the float model's value at each location."""
-    values: dict[str, Tensor] = {}
-    layers = [(place.point.name, deployed.module.get_submodule(place.point.name)) for place in locations]
-    with hook_layers(layers, lambda name, _, __, output: values.update({name: output})):
-        deployed.run(image)
+    values = recorder.run(image)
     return {
         place.point.name: values[place.point.name].relu() if place.rectified else values[place.point.name]
         for place in locations

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
+from torch import Tensor, nn
 
+from shvit_mobile import wrap_module
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import LayerReport
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.drift.layer_drift import compare_layers
@@ -51,6 +55,31 @@ def test_every_layer_of_an_fp32_artifact_is_the_float_models(variant, target, im
     assert [row.layer for row in report.rows] == expected
     assert min(min(row.free_db, row.forced_db) for row in report.rows) > 100
     assert report.first is None
+
+
+class Neighbour(nn.Module):
+    """Activations in place, a layer that runs twice, and a sum of pooled values before an activation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.act, self.twice = nn.Conv2d(3, 8, 3, 2), nn.Hardswish(inplace=True), nn.Conv2d(8, 8, 1)
+        self.pool, self.head = nn.AvgPool2d(3, 1, 1), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.stem(x))
+        x = nn.functional.gelu(x + self.pool(self.twice(self.act(self.twice(x)))))
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("target", OPEN)
+def test_every_layer_of_another_model_is_the_float_models(target, images, tmp_path):
+    torch.manual_seed(0)
+    module, size = Neighbour().eval(), Preprocessing(size=(40, 56))
+    whole = wrap_module(module, labels=list("abcd"), preprocessing=size, name="neighbour")
+    report = compare_layers(write_unverified_artifact(whole, target, FP32, tmp_path), whole, images.sample(1, 0))
+    names = ["model.stem", "model.twice", "model.twice@2", "model", "model.head"]
+    assert [row.layer for row in report.rows] == names
+    assert min(min(row.free_db, row.forced_db) for row in report.rows) > 100
 
 
 @pytest.mark.parametrize("target", OPEN)

@@ -38,10 +38,10 @@ def locate_points(operations: Sequence[Any], points: Iterable[Call], path: Path)
     layers = [operation for operation in operations if operation.type in _LAYER_KINDS]
     _check_layers(layers, points, _collect_shapes(operations), path)
     locations: list[PointLocation] = []
-    remaining = iter(layers)
+    remaining, sums = iter(layers), iter(_find_sums(operations, points, path))
     for point in points:
         if point.kind == "residual":
-            locations.append(PointLocation(point, _find_residual_sum(locations[-1], users, path), rectified=False))
+            locations.append(PointLocation(point, next(sums), rectified=False))
         else:
             value, rectified = _follow_pass_through(next(remaining).outputs[0].name, users)
             locations.append(PointLocation(point, value, rectified))
@@ -93,16 +93,35 @@ def _check_layers(
     )
 
 
-def _find_residual_sum(location: PointLocation, users: UserMap, path: Path) -> str:
-    """Return the name of the residual sum that takes a layer's output."""
-    for operation in users[location.value]:
-        if operation.type == "add":
-            return str(operation.outputs[0].name)
-    raise BadArtifact(
-        f"{path.name} adds nothing to the output of {location.point.name}.",
-        why="In the deploy form a residual sum follows it.",
-        hint="Export it again.",
-    )
+def _find_sums(operations: Sequence[Any], points: Sequence[Call], path: Path) -> list[str]:
+    """Return the values of the residual sums of `points`: where the same number of sums lies between the same layers.
+
+    Raises:
+        BadArtifact: If the numbers differ.
+    """
+    computed = {output.name for operation in operations for output in operation.outputs}
+    dependent, found, expected = set[str](), list[list[str]]([[]]), list[list[str]]([[]])
+    for operation in operations:
+        names = [name for name in iterate_input_names(operation) if name in dependent or name not in computed]
+        if names:
+            dependent.update(output.name for output in operation.outputs)
+        if operation.type in _LAYER_KINDS:
+            found.append([])
+        elif operation.type == "add" and len(set(names)) == 2:
+            found[-1].append(operation.outputs[0].name)
+    for point in points:
+        if point.kind == "residual":
+            expected[-1].append(point.name)
+        else:
+            expected.append([])
+    for sums, names in zip(found, expected, strict=True):
+        if names and len(sums) != len(names):
+            raise BadArtifact(
+                f"{path.name} has {len(sums)} sums where its checkpoint has {len(names)}: {', '.join(names)}.",
+                why="shvit-mobile finds residual sums by their place between layers.",
+                hint="Export it again.",
+            )
+    return [name for sums, names in zip(found, expected, strict=True) if names for name in sums]
 
 
 def _follow_pass_through(value: str, users: UserMap) -> tuple[str, bool]:

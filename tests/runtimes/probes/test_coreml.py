@@ -112,5 +112,5 @@ def test_a_missing_or_additional_layer_is_rejected(made):
 
 
 def test_a_missing_residual_sum_is_rejected(made):
-    with pytest.raises(BadArtifact, match="adds nothing to the output of stem"):
+    with pytest.raises(BadArtifact, match="sums where its checkpoint has 1: residual"):
         CoreMLActivationProbe(made, (LANDMARKS[0], Call("residual", "residual", ()), LANDMARKS[1]))

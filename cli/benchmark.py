@@ -27,6 +27,7 @@ def benchmark(
     checkpoint: opt.Checkpoint = None,
     weights: opt.Weights = None,
     sha256: opt.Sha256 = None,
+    model: opt.Model = None,
     size: opt.PeerSize = None,
     models: opt.TimmModels = None,
     engine: opt.Engine = None,
@@ -53,7 +54,7 @@ def benchmark(
         _benchmark_on_apple(artifacts or [], on_device, rounds * iterations, as_json)
         return
     names = _parse_names(models)
-    _check_contestants(bool(artifacts), peers, bool(names), (checkpoint, size), engine)
+    _check_contestants(bool(artifacts), peers, bool(names), (checkpoint, model, size), engine)
 
     from shvit_mobile.contracts.device_report import BenchmarkSettings
     from shvit_mobile.targets.stored_facts import open_artifact
@@ -71,9 +72,8 @@ def benchmark(
     with JobProgress("Benchmark") as steps:
         with steps.step("Loading the contestants"):
             opened = [open_artifact(path) for path in artifacts or []]
-            trained = (
-                load_trained_model(checkpoint=checkpoint, weights=weights, sha256=sha256, size=size) if peers else None
-            )
+            described = {"checkpoint": checkpoint, "weights": weights, "sha256": sha256, "model": model, "size": size}
+            trained = load_trained_model(**described) if peers else None
             from shvit_mobile.bench.benchmark import run_benchmark
             from shvit_mobile.bench.chart import render_latency_chart
             from shvit_mobile.bench.contestant import ENGINES
@@ -103,7 +103,9 @@ def _check_contestants(
     """Raise where there is nothing to measure, or where options say something about peers that are not measured."""
     if not peers and any(peer_options):
         raise MissingParameter(
-            "`checkpoint` or `size` is given without `peers`.", why="Peers are exported from them.", parameter="peers"
+            "`checkpoint`, `variant` or `size` is given without `peers`.",
+            why="Peers are exported from them.",
+            parameter="peers",
         )
     if not (artifacts or peers or models):
         raise MissingParameter(

@@ -141,7 +141,7 @@ def _export_checkpoint_peers(
     out.mkdir()
     source = out / "checkpoint.safetensors"
     save_checkpoint(trained, source)
-    model = deepcopy(trained.model).float().eval()
+    model = trained.family.reparameterize(deepcopy(trained.model).float().eval())
     inputs = load_calibration_inputs(images, trained.preprocessing)
     return export_stock_peers(model, inputs, out, str(source), batch=settings.batch, engines=engines)
 

@@ -8,10 +8,9 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from torch import nn
-
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.wiring import Wiring
 from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.quantize.layers import select_int8_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
@@ -71,7 +70,7 @@ class _LayerProfiler:
         options.enable_profiling = True
         options.profile_file_prefix = str(folder / "profile")
         self._image = deployed.prepare(draw_ramp(deployed.trained.preprocessing.size)).numpy()
-        self._names = tuple(iterate_weighted_layers(deployed.module))
+        self._names = list_called_layers(deployed.wiring)
         self._session = open_session(path, options)
 
     def run(self) -> None:
@@ -85,9 +84,9 @@ class _LayerProfiler:
         return {name: median(run[name] for run in counted) for name in self._names}
 
 
-def iterate_weighted_layers(module: nn.Module) -> Iterator[str]:
-    """Yield the names of the convolutions and linear layers of a deploy form, in the order of the data flow."""
-    return (name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear))
+def list_called_layers(wiring: Wiring) -> tuple[str, ...]:
+    """Return the names of the convolutions and linear layers of a deploy form, in the order in which they run first."""
+    return tuple(dict.fromkeys(call.name.partition("@")[0] for call in wiring.calls if call.kind != "residual"))
 
 
 def group_kernels_by_run(events: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -118,6 +117,9 @@ def sum_layer_times(kernels: Sequence[dict[str, Any]], layers: Sequence[str]) ->
 
 
 def find_layer(node: str, layers: Sequence[str]) -> str | None:
-    """Return the layer that a node, fused or not, comes from; None if it comes from no layer."""
-    matches = [layer for layer in layers if node == layer or node.startswith((f"{layer}.", f"{layer}_", f"{layer}/"))]
+    """Return the layer that a node, fused or not, comes from; None if it comes from no layer.
+
+    The node of a layer's second call has its name and "@2".
+    """
+    matches = [layer for layer in layers if node == layer or node.startswith(tuple(f"{layer}{end}" for end in "._/@"))]
     return max(matches, key=len, default=None)

@@ -1,6 +1,7 @@
-"""Train the demo model: SHViT-S1 on the training images of CIFAR-10, first at small sizes, finally at 224x224.
+"""Train the demo model: nn.Module-S1 on the training images of CIFAR-10, first at small sizes, finally at 224x224.
 
-Another `--variant`, with `--phases` that end at a small size, gives models for experiments with quantization.
+Another `--variant`, with `--phases` that end at a small size, gives models for experiments with quantization. It may be
+any model of timm: `timm:mobilevitv2_050`.
 
     torchrun --nproc-per-node 2 tools/train_demo.py --data cifar10-train.tar.gz --out runs/demo
 
@@ -17,9 +18,11 @@ import math
 import os
 import tarfile
 import time
+from copy import deepcopy
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -31,8 +34,9 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
-from shvit_mobile.families.shvit import ConvNorm, SHViT, create_shvit
+from shvit_mobile.families.shvit import VARIANTS, create_shvit
 from shvit_mobile.families.shvit_family import SHVIT
+from shvit_mobile.families.timm_family import TIMM, TIMM_PREFIX, create_timm_model
 from shvit_mobile.families.trained_model import TrainedModel
 
 RESULT = "{variant}-cifar10.safetensors"
@@ -87,7 +91,7 @@ def main(
     phases: Annotated[str, typer.Option(help="SIZExEPOCHS:START..END, separated by commas.")] = (
         "64x6:1.5e-3..1.2e-3,96x8:1.2e-3..6e-4,128x16:6e-4..2.5e-4,224x4:3.5e-4..1e-6"
     ),
-    variant: Annotated[str, typer.Option(help="shvit_s1 to shvit_s4.")] = "shvit_s1",
+    variant: Annotated[str, typer.Option(help="shvit_s1 to shvit_s4, or timm:NAME.")] = "shvit_s1",
     batch: Annotated[int, typer.Option(help="Images per step.")] = 256,
     seed: Annotated[int, typer.Option(help="The seed of weights, order and augmentation.")] = 0,
     start_from: Annotated[Path | None, typer.Option(help="The checkpoint to start from.")] = None,
@@ -108,13 +112,13 @@ def main(
     watch, train = order[:held_out], order[held_out:]
 
     torch.manual_seed(seed)
-    model = create_shvit(variant, classes=len(classes)).to(device).to(memory_format=torch.channels_last)
+    model = create_model(variant, len(classes)).to(device).to(memory_format=torch.channels_last)
     mixed_precision = bfloat16 or device.type == "cuda"
     if device.type == "cpu":
         optimize_for_cpu(model, mixed_precision)
     set_relus_in_place(model)
     forward = torch.compile(model, dynamic=False) if compile else model
-    average = MovingAverage(model, variant)
+    average = MovingAverage(model)
     kernels, others = collect_dense_kernels(model), collect_other_parameters(model)
     muon = Muon(kernels, torch.bfloat16 if mixed_precision else torch.float32)
     adamw = torch.optim.AdamW(group_by_decay(others, decay=0.05), lr=1e-3, fused=True)
@@ -198,16 +202,26 @@ def sum_across_ranks(tensors: list[Tensor], scale: float = 1.0) -> None:
         tensor.copy_(summed.view(tensor.shape))
 
 
-def to_trained_model(model: SHViT, variant: str, classes: list[str], size: int) -> TrainedModel:
+def create_model(variant: str, classes: int) -> nn.Module:
+    """Create a SHViT or a model of timm with random weights, and a head that has no opinion yet."""
+    if variant in VARIANTS:
+        return create_shvit(variant, classes=classes)
+    model: Any = create_timm_model(variant.removeprefix(TIMM_PREFIX), classes)
+    nn.init.normal_(model.get_classifier().weight, std=0.01)
+    return model
+
+
+def to_trained_model(model: nn.Module, variant: str, classes: list[str], size: int) -> TrainedModel:
     """Return the averaged model with its metadata: used at the size of the last phase, on whole images."""
+    name = variant.removeprefix(TIMM_PREFIX)
     return TrainedModel(
         model=model,
-        family=SHVIT,
-        variant=variant,
+        family=SHVIT if variant in VARIANTS else TIMM,
+        variant=name,
         dialect="shvit-mobile",
         labels=tuple(classes),
         preprocessing=Preprocessing(size=(size, size), crop_ratio=1.0),
-        source=RESULT.format(variant=variant),
+        source=RESULT.format(variant=name),
         sha256="",
     )
 
@@ -295,13 +309,12 @@ def apply_cutmix(x: Tensor, target: Tensor, generator: torch.Generator, share: f
 class MovingAverage:
     """The exponential moving average of a model's weights and statistics, a model itself."""
 
-    def __init__(self, model: SHViT, variant: str) -> None:
+    def __init__(self, model: nn.Module) -> None:
         self.decay, self.updates = DECAY, 0
-        self.model = create_shvit(variant, classes=model.config.classes).to(next(model.parameters()).device).eval()
-        self.model.to(memory_format=torch.channels_last).load_state_dict(model.state_dict())
+        self.model = deepcopy(model).eval()
 
     @torch.no_grad()
-    def update(self, model: SHViT) -> None:
+    def update(self, model: nn.Module) -> None:
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for kept, now in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
@@ -377,7 +390,12 @@ def orthogonalize(matrix: Tensor, dtype: torch.dtype, steps: int = 3) -> Tensor:
 
 def collect_dense_kernels(model: nn.Module) -> list[Tensor]:
     """Collect the kernels of all convolutions with a BatchNorm, except the depthwise ones."""
-    return [m.c.weight for m in model.modules() if isinstance(m, ConvNorm) and m.c.groups == 1]
+    pairs = pairwise(model.modules())
+    return [
+        layer.weight
+        for layer, norm in pairs
+        if isinstance(layer, nn.Conv2d) and layer.groups == 1 and isinstance(norm, nn.BatchNorm2d)
+    ]
 
 
 def collect_other_parameters(model: nn.Module) -> list[Tensor]:
@@ -404,14 +422,14 @@ def compute_accuracy(model: nn.Module, pixels: Tensor, labels: Tensor, size: int
     return round(100 * right / len(labels), 2)
 
 
-def load_initial_weights(checkpoint: Path, variant: str, model: SHViT, average: MovingAverage) -> None:
+def load_initial_weights(checkpoint: Path, variant: str, model: nn.Module, average: MovingAverage) -> None:
     weights = load_checkpoint(checkpoint, variant=variant).model.state_dict()
     model.load_state_dict(weights)
     average.model.load_state_dict(weights)
 
 
 def save_state(
-    out: Path, model: SHViT, average: MovingAverage, optimizers: list[torch.optim.Optimizer], epochs: int
+    out: Path, model: nn.Module, average: MovingAverage, optimizers: list[torch.optim.Optimizer], epochs: int
 ) -> None:
     state = {
         "model": model.state_dict(),
@@ -424,7 +442,7 @@ def save_state(
     (out / "state.pth.part").replace(out / "state.pth")
 
 
-def resume_state(out: Path, model: SHViT, average: MovingAverage, optimizers: list[torch.optim.Optimizer]) -> int:
+def resume_state(out: Path, model: nn.Module, average: MovingAverage, optimizers: list[torch.optim.Optimizer]) -> int:
     """Load the saved state, if there is one, and return the number of epochs it has completed."""
     path = out / "state.pth"
     if not path.exists():

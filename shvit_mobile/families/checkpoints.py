@@ -121,6 +121,8 @@ def load_checkpoint(
     if not inventory.tensors:
         raise build_empty_error(inventory, name)
     arguments = TrainingArguments() if own else _read_arguments(inventory, read.contents.metadata)
+    if own and own.architecture is not None and variant is None:
+        architecture = own.architecture
     if architecture is None and own is None and variant is None:
         stated = _find_stated_architecture(file, inventory)
         architecture = None if stated is None or _contains_shvit(inventory, name) else stated
@@ -251,7 +253,7 @@ def _find_stated_architecture(file: CheckpointFile, inventory: Inventory) -> str
 def save_checkpoint(
     trained: TrainedModel, path: AnyPath, *, dtype: torch.dtype = torch.float32, overwrite: bool = False
 ) -> None:
-    """Save a model as safetensors with timm's names, and its configuration, labels, preprocessing and checksum.
+    """Save a SHViT or a model of timm as safetensors with timm's names, labels, preprocessing and checksum.
 
     Args:
         trained: The model.
@@ -262,7 +264,7 @@ def save_checkpoint(
 
     Raises:
         OutputExists: If a file exists and `overwrite` is not set, or `path` is a folder.
-        NotSupported: If the model is no SHViT.
+        NotSupported: If the model is of no family that `load_checkpoint` knows.
         InvalidValue: If `dtype` is another one, a weight exceeds its range, or there is not one label for each class.
     """
     path = Path(path)
@@ -272,18 +274,18 @@ def save_checkpoint(
         raise OutputExists(
             f"{path} is a folder.", why="A checkpoint is one file.", hint=f"Try: {path / 'model.safetensors'}"
         )
-    if not isinstance(trained.model, SHViT):
+    if trained.family not in (SHVIT, TIMM):
         raise NotSupported(
             f"{trained.variant} cannot be saved as a checkpoint of shvit-mobile.",
-            why="Its file holds the configuration of a SHViT.",
+            why="Its file holds weights, and names the SHViT or the model of timm that they belong to.",
             hint="Save model.state_dict() with safetensors.",
         )
-    labels = check_labels(trained.labels, trained.model.config.classes, InvalidValue, "There are")
+    config = trained.model.config if isinstance(trained.model, SHViT) else None
+    classes = trained.classes if config is None else config.classes
+    labels = check_labels(trained.labels, classes, InvalidValue, "There are")
     state = {name: _prepare_for_saving(name, tensor, dtype) for name, tensor in trained.model.state_dict().items()}
     header, tensor_bytes = split_safetensors(safetensors.torch.save(state))
-    metadata = build_checkpoint_metadata(
-        trained.model.config, trained.variant, labels, trained.preprocessing, header, tensor_bytes
-    )
+    metadata = build_checkpoint_metadata(config, trained.variant, labels, trained.preprocessing, header, tensor_bytes)
     with write_atomically(path, overwrite=overwrite) as (part,):
         part.write_bytes(safetensors.torch.save(state, metadata))
 

@@ -18,8 +18,8 @@ from shvit_mobile.families.image_processor import PROCESSOR_NAME, parse_image_pr
 from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.families.training_args import CROP_MODES, format_value, parse_label_map
 
-# The major part changes when older versions of this package can no longer read a file.
-_FORMAT_VERSION = "1.0"
+# The major part changes when older versions of this package can no longer read a file. They read SHViTs only.
+_SHVIT_FORMAT, _FORMAT_VERSION = "1.0", "2.0"
 _METADATA_KEY = "shvit_mobile"
 _MODEL_KEYS = frozenset({"pretrained_cfg", "input_size", "image_size", "id2label", "image_mean"})
 _MAX_CONFIG_BYTES = 16 * 1024**2
@@ -30,11 +30,13 @@ class CheckpointDescription:
     """The configuration, labels and preprocessing in a checkpoint's metadata; None if it does not contain them.
 
     Attributes:
+        architecture: timm's name of the model, if it is no SHViT.
         stated: The fields of the preprocessing that it contains.
         notes: What was read and what was not, a sentence each.
     """
 
     config: SHViTConfig | None = None
+    architecture: str | None = None
     labels: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
     stated: frozenset[str] = frozenset()
@@ -45,13 +47,13 @@ class _CheckpointMetadata(BaseModel):
     """The metadata of this project's safetensors, as JSON in one string.
 
     One string, because safetensors writes several in random order, and the same model must give the same bytes.
-    `variant` is for readers only; `config` contains everything. `sha256` is the checksum of everything else in the
-    file; files of earlier versions have none.
+    For a SHViT, `variant` is for readers only; `config` contains everything. Without `config`, it is timm's model
+    `variant`. `sha256` is the checksum of everything else in the file; files of earlier versions have none.
     """
 
     format: str = Field(pattern=r"^\d+\.\d+$")
     variant: str
-    config: SHViTConfig
+    config: SHViTConfig | None = None
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     sha256: str | None = None
@@ -85,7 +87,7 @@ def has_shvit_mobile_metadata(metadata: Mapping[str, str]) -> bool:
 
 
 def build_checkpoint_metadata(
-    config: SHViTConfig,
+    config: SHViTConfig | None,
     variant: str,
     labels: tuple[str, ...],
     preprocessing: Preprocessing,
@@ -95,13 +97,15 @@ def build_checkpoint_metadata(
     """Build the metadata that `parse_checkpoint_metadata` reads.
 
     Args:
-        config, variant, labels, preprocessing: Of the model.
+        config: Of a SHViT; None for a model of timm.
+        variant, labels, preprocessing: Of the model.
         header, tensor_bytes: Those of the same file without metadata, as `split_safetensors` returns them.
     """
+    version = _FORMAT_VERSION if config is None else _SHVIT_FORMAT
     content = _CheckpointMetadata(
-        format=_FORMAT_VERSION, variant=variant, config=config, labels=labels, preprocessing=preprocessing
+        format=version, variant=variant, config=config, labels=labels, preprocessing=preprocessing
     )
-    fields = json.loads(content.model_dump_json(exclude={"sha256"}))
+    fields = json.loads(content.model_dump_json(exclude={"sha256"}, exclude_none=True))
     fields["sha256"] = _compute_checksum(fields, header, tensor_bytes)
     return {_METADATA_KEY: json.dumps(fields, ensure_ascii=False, separators=(",", ":"))}
 
@@ -146,7 +150,10 @@ def parse_checkpoint_metadata(
             why="It is damaged or was edited by hand.",
         ) from None
     preprocessing = _check_finite_preprocessing(known.preprocessing, name)
-    return CheckpointDescription(known.config, known.labels, preprocessing, frozenset(vars(preprocessing)))
+    architecture = known.variant if known.config is None else None
+    return CheckpointDescription(
+        known.config, architecture, known.labels, preprocessing, frozenset(vars(preprocessing))
+    )
 
 
 def _check_format_version(content: Any, name: str) -> None:
@@ -209,7 +216,10 @@ def read_hub_config(path: Path, name: str, default: Preprocessing) -> Checkpoint
         ) from None
     note = _describe_stated(path, other is not None, stated, labels)
     return CheckpointDescription(
-        None, labels or None, _check_finite_preprocessing(preprocessing, name), frozenset(stated), (note,)
+        labels=labels or None,
+        preprocessing=_check_finite_preprocessing(preprocessing, name),
+        stated=frozenset(stated),
+        notes=(note,),
     )
 
 

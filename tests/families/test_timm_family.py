@@ -11,9 +11,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.deploy.exported_graph import has_batchnorm
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import BadCheckpoint, InvalidValue, NotSupported, ToolMissing
+from shvit_mobile.families.any_module import wrap_module
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.families.timm_family import TIMM, create_timm_model, import_timm
 
@@ -177,10 +179,24 @@ def test_a_lost_tensor_is_named(model: nn.Module, tmp_path: Path) -> None:
         load_checkpoint(save(state, tmp_path / "m.safetensors"), variant=f"timm:{NAME}")
 
 
-def test_it_is_not_saved_as_a_shvit(model: nn.Module, tmp_path: Path) -> None:
-    trained = load_checkpoint(save(model.state_dict(), tmp_path / "m.safetensors"), variant=f"timm:{NAME}")
+def test_a_saved_model_needs_no_name(model: nn.Module, tmp_path: Path) -> None:
+    path = save(model.state_dict(), tmp_path / "m.safetensors")
+    labels, size = tuple("abcde"), Preprocessing(size=(96, 64))
+    trained = load_checkpoint(path, variant=f"timm:{NAME}", labels=labels, preprocessing=size)
+    save_checkpoint(trained, tmp_path / "again.safetensors")
+    again = load_checkpoint(tmp_path / "again.safetensors")
+    assert (again.variant, again.family, again.dialect) == (NAME, TIMM, "shvit-mobile")
+    assert (again.labels, again.preprocessing) == (labels, size)
+    for key, tensor in trained.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[key], tensor), key
+    with pytest.raises(BadCheckpoint):
+        load_checkpoint(tmp_path / "again.safetensors", variant="shvit_s1")
+
+
+def test_a_module_of_no_family_is_not_saved(tmp_path: Path) -> None:
+    module = wrap_module(nn.Conv2d(3, 2, 1), labels=["a", "b"], preprocessing=Preprocessing(size=(8, 8)))
     with pytest.raises(NotSupported, match="cannot be saved"):
-        save_checkpoint(trained, tmp_path / "again.safetensors")
+        save_checkpoint(module, tmp_path / "again.safetensors")
 
 
 @pytest.mark.parametrize("name", [NAME, "repvit_m0_9", "fastvit_t8", "efficientvit_m0"])

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import fx, nn
 
+from shvit_mobile.deploy.activations import Activation, find_activation, find_last_node, find_moved
 from shvit_mobile.deploy.exporting import (
     PADS,
     TRANSPARENT,
@@ -51,8 +52,9 @@ class Call:
         kind: Convolution, linear layer or residual sum.
         weight_shape: The shape of the weight; empty for a sum.
         groups: The groups of a convolution; 1 for the others.
-        source: The name of the layer whose output it takes, directly or through a relu; None if there is none.
-        has_relu: Whether the output is used by a relu only.
+        source: The name of the call whose output it takes, directly, through the activation that is part of that layer
+            in int8, or moved; None if there is none.
+        activation: The activation that alone uses the output; None if there is none.
         positions: At how many positions of an image it multiplies; 1 after a mean over all of them.
         input_module: The path of the module that computes its input, apart from relus; empty for a sum, and for the
             outermost module.
@@ -63,9 +65,14 @@ class Call:
     weight_shape: tuple[int, ...]
     groups: int = 1
     source: str | None = None
-    has_relu: bool = False
+    activation: Activation | None = None
     positions: int = 1
     input_module: str = ""
+
+    @property
+    def layer(self) -> str:
+        """The path of the layer in the module."""
+        return self.name.partition("@")[0]
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,13 @@ class EqualizationGroup:
         return self.producer.layer if not self.producer.start else f"{self.producer.layer}[{self.producer.start}:]"
 
 
+class Join(NamedTuple):
+    """Layers whose outputs are concatenated, with nothing else, and a layer that reads the result."""
+
+    producers: frozenset[str]
+    consumer: str
+
+
 @dataclass(frozen=True)
 class Wiring:
     """How the layers of a module are connected.
@@ -116,11 +130,13 @@ class Wiring:
         calls: The calls of layers, and the sums, in execution order.
         groups: The equalization groups, in execution order of their producers.
         first_layers: The layers that read the input, before any other layer.
+        joins: The concatenations of layers' outputs that layers read.
     """
 
     calls: tuple[Call, ...]
     groups: tuple[EqualizationGroup, ...]
     first_layers: tuple[str, ...]
+    joins: tuple["Join", ...] = ()
 
     @classmethod
     def from_module(cls, module: nn.Module, shape: tuple[int, ...]) -> "Wiring":
@@ -138,13 +154,29 @@ class Wiring:
         return _Analysis(export_model(module, inputs)).read_wiring()
 
     @cached_property
-    def layers_before_relu(self) -> frozenset[str]:
-        """The layers whose output is used by a relu only; int8 rounds it after the relu."""
-        return frozenset(call.name for call in self.calls if call.has_relu)
+    def calls_of_layers(self) -> dict[str, tuple[Call, ...]]:
+        """By layer, its calls."""
+        found: dict[str, list[Call]] = {}
+        for call in self.calls:
+            if call.kind != "residual":
+                found.setdefault(call.layer, []).append(call)
+        return {layer: tuple(calls) for layer, calls in found.items()}
+
+    @cached_property
+    def activations(self) -> dict[str, Activation]:
+        """By layer, the activation behind it, if it is behind all of its calls."""
+        behind = {layer: {call.activation for call in calls} for layer, calls in self.calls_of_layers.items()}
+        return {layer: one for layer, (one, *more) in behind.items() if one is not None and not more}
+
+    @cached_property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """By layer, the interval to which the activation behind it limits its output; int8 rounds it after that."""
+        found = {layer: activation.limits for layer, activation in self.activations.items()}
+        return {layer: limits for layer, limits in found.items() if limits is not None}
 
     @cached_property
     def sources(self) -> dict[str, str]:
-        """By layer, the layer whose output it takes, directly or through a relu."""
+        """By call, the call whose output it takes, through what is part of that layer in int8."""
         return {call.name: call.source for call in self.calls if call.source is not None}
 
 
@@ -187,6 +219,8 @@ class _Analysis:
         self.inputs = set(exported.graph_signature.user_inputs)
         self.calls: list[Call] = []
         self.names: dict[fx.Node, str] = {}  # of layers and sums
+        self.rounded: dict[fx.Node, str] = {}  # the calls whose output in int8 a value is
+        self.joins: list[Join] = []
         self.counts: Counter[str] = Counter()
         self.dependent: set[fx.Node] = set()  # on the input
         self.before_layers: set[fx.Node] = set()  # depend on the input, and on no layer
@@ -205,7 +239,7 @@ class _Analysis:
                 self._fix(node.all_input_nodes)
             elif node.op == "call_function":
                 self._read_call(node)
-        return Wiring(tuple(self.calls), tuple(self._list_groups()), tuple(self.first_layers))
+        return Wiring(tuple(self.calls), tuple(self._list_groups()), tuple(self.first_layers), tuple(self.joins))
 
     def _read_call(self, node: fx.Node) -> None:
         sources = node.all_input_nodes
@@ -241,24 +275,40 @@ class _Analysis:
 
     def _add_call(self, node: fx.Node, name: str, kind: CallKind) -> None:
         self.names[node] = name
-        users = set(node.users)
-        while len(users) == 1 and get_operator_name(user := next(iter(users))) in TRANSPARENT:
-            users = set(user.users)
-        has_relu = kind != "residual" and len(users) == 1 and get_operator_name(next(iter(users))) in _RELUS
-        shape = () if kind == "residual" else _get_shape(node.args[1])
-        groups = _get_groups(node) if kind == "conv" else 1
-        source, module = (None, "") if kind == "residual" else self._find_source(node)
-        self.calls.append(Call(name, kind, shape, groups, source, has_relu, _count_positions(node, kind), module))
+        if kind == "residual":
+            self.calls.append(Call(name, kind, ()))
+            return
+        self.rounded[find_last_node(node)[0]] = name
+        found = find_activation(node)
+        call = Call(
+            name,
+            kind,
+            _get_shape(node.args[1]),
+            _get_groups(node) if kind == "conv" else 1,
+            self.rounded.get(find_moved(node.args[0])),
+            found and found[1],
+            _count_positions(node, kind),
+            self._find_input_module(node),
+        )
+        self.calls.append(call)
+        joined = self._find_joined(node.args[0])
+        if len(joined) > 1 and None not in joined:
+            self.joins.append(Join(frozenset(one.partition("@")[0] for one in joined if one), call.layer))
 
-    def _find_source(self, node: fx.Node) -> tuple[str | None, str]:
-        """Return the layer whose output a layer takes, and the module that computes its input."""
+    def _find_input_module(self, node: fx.Node) -> str:
+        """Return the path of the module that computes a layer's input."""
         source = node.args[0]
         while isinstance(source, fx.Node) and get_operator_name(source) in (*_RELUS, *TRANSPARENT):
             source = source.args[0]
-        if not isinstance(source, fx.Node):
-            return None, ""
-        is_layer = get_operator_name(source) in _LAYER_OPERATORS
-        return (self.names.get(source) if is_layer else None), get_module_path(source)
+        return get_module_path(source) if isinstance(source, fx.Node) else ""
+
+    def _find_joined(self, value: Any) -> list[str | None]:
+        """Return the calls whose outputs a value consists of, None for a part that is no output of a layer."""
+        moved = find_moved(value)
+        if isinstance(moved, fx.Node) and get_operator_name(moved) in ("cat", "concat"):
+            parts: Sequence[Any] = moved.args[0]  # type: ignore[assignment]
+            return [call for part in parts for call in self._find_joined(part)]
+        return [self.rounded.get(moved)]
 
     # -- Channels ------------------------------------------------------------------------------------------------------
 

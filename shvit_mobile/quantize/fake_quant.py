@@ -5,16 +5,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from copy import deepcopy
 from functools import partial
+from threading import local
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
 from shvit_mobile.deploy.layers import get_layer
-from shvit_mobile.deploy.wiring import Wiring
+from shvit_mobile.deploy.wiring import Call, Wiring
 from shvit_mobile.quantize import affine
+
+
+class _CallCounts(local):
+    """How often each layer that has several calls ran in a thread. A model runs all of its calls, in order."""
+
+    def __init__(self) -> None:
+        self.counts = WeakKeyDictionary[nn.Module, int]()
+
+
+_ran = _CallCounts()
+
+
+class _Rounding(NamedTuple):
+    """How a call of a layer rounds.
+
+    Attributes:
+        input: The parameters of its input; None if that is the output of an int8 layer, which is not rounded again.
+        output: The parameters of its output.
+        limits: The interval that the activation behind it keeps, which is part of the layer.
+    """
+
+    input: affine.AffineParameters | None
+    output: affine.AffineParameters
+    limits: tuple[float, float] | None
 
 
 @torch.no_grad()
@@ -41,25 +69,38 @@ def fake_quantize(
         if weights:
             integers, scales = affine.quantize_weight(layer.weight, affine.get_weight_scales(layer))
             layer.weight.copy_(affine.dequantize_weight(integers, scales))
-        # The output of an int8 layer is not rounded a second time.
-        if wiring.sources.get(name) not in ranges:
-            parameters = affine.choose_affine_parameters(*seen.input, activations)
-            layer.register_forward_pre_hook(partial(_round_input, parameters))
-        low, high = seen.output
-        relu = name in wiring.layers_before_relu
-        output = affine.choose_affine_parameters(0.0 if relu else low, high, activations)
-        layer.register_forward_hook(partial(_round_output, output, relu))
+        calls = [_choose_rounding(call, seen, ranges, activations) for call in wiring.calls_of_layers[name]]
+        layer.register_forward_pre_hook(partial(_round_input, calls))
+        layer.register_forward_hook(partial(_round_output, calls))
     return simulation
 
 
-def _round_input(parameters: affine.AffineParameters, _: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (_quantize_dequantize(inputs[0], parameters),)
+def _choose_rounding(
+    call: Call, seen: ActivationRange, ranges: Container[str], activations: ActivationScheme
+) -> _Rounding:
+    limits = call.activation.limits if call.activation else None
+    rounded = call.source is not None and call.source.partition("@")[0] in ranges
+    return _Rounding(
+        None if rounded else affine.choose_affine_parameters(*seen.input, activations),
+        affine.choose_affine_parameters(*seen.output, activations),
+        limits,
+    )
 
 
-def _round_output(
-    parameters: affine.AffineParameters, relu: bool, _: nn.Module, __: tuple[Tensor, ...], output: Tensor
-) -> Tensor:
-    return _quantize_dequantize(output.relu() if relu else output, parameters)
+def _round_input(calls: list[_Rounding], layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    parameters = _get_current(calls, layer).input
+    return inputs if parameters is None else (_quantize_dequantize(inputs[0], parameters),)
+
+
+def _round_output(calls: list[_Rounding], layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    call = _get_current(calls, layer)
+    if len(calls) > 1:
+        _ran.counts[layer] = _ran.counts.get(layer, 0) + 1
+    return _quantize_dequantize(output if call.limits is None else output.clamp(*call.limits), call.output)
+
+
+def _get_current(calls: list[_Rounding], layer: nn.Module) -> _Rounding:
+    return calls[_ran.counts.get(layer, 0) % len(calls)]
 
 
 def _quantize_dequantize(values: Tensor, parameters: affine.AffineParameters) -> Tensor:

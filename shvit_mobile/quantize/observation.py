@@ -34,14 +34,21 @@ def observe_ranges(
         layers: The layers to observe (default: all dense convolutions).
     """
     observed = [(name, layer) for name, layer in find_dense_layers(module) if layers is None or name in layers]
-    ends = {name: [create_observer(observer, activations) for _ in range(2)] for name, _ in observed}
+    ends = {
+        name: (
+            create_observer(observer, activations),
+            create_observer(observer, activations, wiring.activations.get(name)),
+        )
+        for name, _ in observed
+    }
     locks = {name: Lock() for name in ends}
 
     def update_observers(name: str, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         input_observer, output_observer = ends[name]
         with locks[name]:  # batches run in several threads; what observers store does not depend on their order
             input_observer.update(inputs[0])
-            output_observer.update(output.relu() if name in wiring.layers_before_relu else output)
+            limits = wiring.limits.get(name)
+            output_observer.update(output.clamp(*limits) if limits else output)
 
     with hook_layers(observed, update_observers):
         yield
@@ -49,6 +56,18 @@ def observe_ranges(
         name: ActivationRange(input=round_range(a.compute_range()), output=round_range(b.compute_range()))
         for name, (a, b) in ends.items()
     }
+    share_ranges(ranges, wiring)
+
+
+def share_ranges(ranges: dict[str, ActivationRange], wiring: Wiring) -> None:
+    """Give concatenated outputs of int8 layers the range of the concatenation, in place.
+
+    It is rounded with that range anyway, and then once only. XNNPACK loads no program that concatenates other integers.
+    """
+    for producers, consumer in wiring.joins:
+        if consumer in ranges and producers <= ranges.keys():
+            shared = ranges[consumer].input
+            ranges |= {name: ranges[name].model_copy(update={"output": shared}) for name in producers}
 
 
 def round_range(ends: tuple[float, float]) -> tuple[float, float]:

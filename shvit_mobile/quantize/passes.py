@@ -27,7 +27,7 @@ from shvit_mobile.quantize.equalize import compute_equalization_exponents
 from shvit_mobile.quantize.fake_quant import fake_quantize
 from shvit_mobile.quantize.gptq import round_with_gptq
 from shvit_mobile.quantize.layers import DenseLayer, find_dense_layers
-from shvit_mobile.quantize.observation import observe_ranges
+from shvit_mobile.quantize.observation import observe_ranges, share_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, override_parameters
 from shvit_mobile.threads import map_in_order
 
@@ -206,7 +206,9 @@ class PTQPassManager:
         for first in ranges.keys() & set(self.deployed.first_layers):
             # Its output is scaled, its input is not.
             ranges[first] = ranges[first].model_copy(update={"input": state.ranges[first].input})
-        return replace(changed, ranges={**state.ranges, **ranges})
+        ranges = {**state.ranges, **ranges}
+        share_ranges(ranges, self.deployed.wiring)
+        return replace(changed, ranges=ranges)
 
     def rescale_biases(self, state: QuantState, overrides: ParameterOverrides) -> dict[str, Tensor]:
         """Return the overridden biases of a state, scaled as the channels of `overrides` are."""
@@ -287,12 +289,13 @@ def _compute_logits(module: nn.Module, images: Iterable[Tensor]) -> Tensor:
 
 
 def measure_output_magnitudes(module: nn.Module, wiring: Wiring, images: Iterable[Tensor]) -> dict[str, Tensor]:
-    """Measure the largest magnitude of each output channel of each layer, after its relu if it has one."""
+    """Measure the largest magnitude of each output channel of each layer, after what limits it."""
     magnitudes: dict[str, Tensor] = {}
     lock = Lock()
 
     def update_magnitudes(name: str, layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-        values = output.relu() if name in wiring.layers_before_relu else output.abs()
+        limits = wiring.limits.get(name)
+        values = (output.clamp(*limits) if limits else output).abs()
         largest = values.movedim(-1 if isinstance(layer, nn.Linear) else 1, 0).flatten(1).amax(1)
         with lock:
             magnitudes[name] = torch.maximum(magnitudes[name], largest) if name in magnitudes else largest

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, Recipe
+from shvit_mobile.deploy.activations import find_last_node, find_moved
 from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import EqualizedHead
@@ -45,8 +46,8 @@ def build_quantized_graph(
     """Build the graph with quantize and dequantize operators around every layer that the recipe quantizes.
 
     Weights are int8 constants with a scale per output channel; activations are int8 with a scale per tensor. A layer's
-    output is quantized after its relu if it has one; under "int8-dynamic" it stays float. An equalized head is int8
-    too, with the range of its input measured on each image. Everything else is float32. The batch is 1.
+    output is quantized after its relu or relu6 if it has one; under "int8-dynamic" it stays float. An equalized head is
+    int8 too, with the range of its input measured on each image. Everything else is float32. The batch is 1.
 
     Args:
         deployed: The model, with the recipe's overrides applied.
@@ -119,11 +120,8 @@ def _annotate_static(
     node: fx.Node, activation_range: ActivationRange, activations: ActivationScheme, weight_qspec: QuantizationSpec
 ) -> None:
     image, weight = node.args[0], node.args[1]
-    last, low = node, activation_range.output[0]
-    followers = list(node.users)
-    if len(followers) == 1 and followers[0].target in (_ATEN.relu.default, _ATEN.relu_.default):
-        last, low = followers[0], 0.0
-    output = _create_activation_qspec(low, activation_range.output[1], activations)
+    last, _ = find_last_node(node)
+    output = _create_activation_qspec(*activation_range.output, activations)
     node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
         input_qspec_map={
             image: _find_producer_qspec(image) or _create_activation_qspec(*activation_range.input, activations),
@@ -137,8 +135,8 @@ def _annotate_static(
 
 
 def _find_producer_qspec(value: Any) -> FixedQParamsQuantizationSpec | None:
-    """Return the parameters with which a value was quantized as an output: it is not rounded a second time."""
-    annotation = value.meta.get(Q_ANNOTATION_KEY)
+    """Return the parameters with which a value was quantized as an output: it is not rounded to other integers."""
+    annotation = find_moved(value).meta.get(Q_ANNOTATION_KEY)
     return annotation.output_qspec if annotation else None
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from shvit_mobile.deploy.activations import Activation
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.wiring import ChannelSlice, EqualizationGroup, Wiring
@@ -73,8 +74,8 @@ def test_the_module_that_computes_the_input_of_a_layer_is_known(deployed: Deploy
 
 
 def test_relus_and_first_layers_are_known(deployed: DeployForm) -> None:
-    assert {"patch_embed.0", "stages.0.blocks.0.ffn.m.pw1"} < deployed.wiring.layers_before_relu
-    assert "patch_embed.6" not in deployed.wiring.layers_before_relu
+    assert {"patch_embed.0", "stages.0.blocks.0.ffn.m.pw1"} < deployed.wiring.limits.keys()
+    assert "patch_embed.6" not in deployed.wiring.limits
     assert deployed.wiring.first_layers == ("patch_embed.0",)
 
 
@@ -163,7 +164,9 @@ def test_a_layer_that_runs_twice_has_two_calls_and_no_group() -> None:
         ("conv@2", "conv"),
         ("head", "linear"),
     ]
-    assert (wiring.sources, wiring.layers_before_relu) == ({"conv@2": "conv"}, {"conv"})
+    assert wiring.sources == {"conv@2": "conv"}
+    assert [call.activation for call in wiring.calls] == [Activation("relu"), None, None]
+    assert not wiring.limits, "not behind all of its calls"
     assert wiring.groups == ()
 
 

@@ -156,9 +156,9 @@ def test_no_observer_makes_a_value_be_rounded_twice_in_a_row(
 
 
 def test_outputs_are_observed_behind_their_relu(deployed: DeployForm, recipe: Recipe) -> None:
-    assert deployed.wiring.layers_before_relu >= {"patch_embed.0", "stages.0.blocks.0.ffn.m.pw1"}
-    assert "patch_embed.6" not in deployed.wiring.layers_before_relu
-    for name in deployed.wiring.layers_before_relu & recipe.ranges.keys():
+    assert deployed.wiring.limits.keys() >= {"patch_embed.0", "stages.0.blocks.0.ffn.m.pw1"}
+    assert "patch_embed.6" not in deployed.wiring.limits
+    for name in deployed.wiring.limits.keys() & recipe.ranges.keys():
         assert recipe.ranges[name].output[0] >= 0
     assert recipe.ranges["patch_embed.6"].output[0] < 0
     assert recipe.ranges["patch_embed.0"].output == recipe.ranges["patch_embed.2"].input

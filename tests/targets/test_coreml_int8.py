@@ -78,7 +78,7 @@ def test_every_pair_rounds_as_torch_fakes_it_with_the_recipes_numbers(deployed: 
     pairs = {
         o.outputs[0].name: taken[get_argument(o, "input")] for o in list_operators(run.path) if o.type == "dequantize"
     }
-    expected, relus = {}, deployed.wiring.layers_before_relu
+    expected, relus = {}, deployed.wiring.limits
     for name, seen in run.recipe.ranges.items():
         low = 0.0 if name in relus else seen.output[0]
         expected[f"{name}.input".replace(".", "_")] = choose_affine_parameters(*seen.input, run.recipe.activations)
@@ -123,7 +123,7 @@ def test_no_value_is_rounded_twice_in_a_row(run: Int8Run) -> None:
 
 def test_outputs_are_rounded_behind_their_relu(deployed: DeployForm, run: Int8Run) -> None:
     made_by = {output.name: o for o in list_operators(run.path) for output in o.outputs}
-    behind = {name.replace(".", "_") for name in deployed.wiring.layers_before_relu & run.recipe.ranges.keys()}
+    behind = {name.replace(".", "_") for name in deployed.wiring.limits.keys() & run.recipe.ranges.keys()}
     rounded = [o for o in list_operators(run.path) if o.outputs[0].name.endswith("_output_int8")]
     assert len(rounded) == len(run.recipe.ranges)
     for operator in rounded:

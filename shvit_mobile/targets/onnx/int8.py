@@ -4,7 +4,8 @@ ONNX Runtime fuses int8 in this form: DequantizeLinear produces the activations,
 takes the output, and everything between becomes one QLinearConv or QGemm. The bias of a MatMul is added in float.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,22 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
-from shvit_mobile.quantize.affine import AffineParameters, choose_affine_parameters, get_weight_scales, quantize_weight
+from shvit_mobile.quantize.affine import (
+    ACTIVATION_MAX,
+    ACTIVATION_MIN,
+    AffineParameters,
+    choose_affine_parameters,
+    get_weight_scales,
+    quantize_weight,
+)
 
 # A bias is int32 in units of the two scales. Half of the range leaves room for the sum of products.
 _MAX_INT32_BIAS = 2**30
-# Activations that become part of the layer before them, and the range of their output, given that layer's.
-_FUSED_ACTIVATIONS: dict[str, Callable[[float, float], tuple[float, float]]] = {"Relu": lambda _, high: (0.0, high)}
-# Operators that only move the values of their first input.
-_MOVES = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+# Operators that only move or select values of their first input: `deploy.activations.MOVES`.
+_MOVES = (
+    *("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"),
+    *("Slice", "Gather", "Split", "MaxPool"),
+)
 
 
 def quantize_layers(
@@ -79,6 +88,7 @@ class _Quantizer:
         for node in graph.node:
             for name in node.input:
                 self._users.setdefault(name, []).append(node)
+        self._values = {constant.name: constant for constant in graph.initializer}
         # By the name of a float value: the call whose output it is, and its parameters in int8.
         self._pending: dict[str, tuple[str, AffineParameters]] = {}
         # By the name of a float value: the name of the value that takes its place.
@@ -97,10 +107,21 @@ class _Quantizer:
                 self.done.add(path)
                 yield from self._quantize_operands(node, call, self._ranges[path])
             elif node.op_type in _MOVES and (parameters := self._find_parameters(node.input[0])):
-                self._moved[node.output[0]] = parameters
-            yield node
-            if node.output[0] in self._pending:
-                yield from self._quantize_output(node, *self._pending[node.output[0]])
+                self._moved.update(dict.fromkeys(node.output, parameters))
+            if node.output[0] not in self._pending:
+                yield node
+                continue
+            call, parameters = self._pending[node.output[0]]
+            output = node.output[0]
+            if output in self._outputs:
+                node.output[0] = node.name
+            value = node.output[0]
+            if node.op_type == "Clip" and _is_saturation(self._read_limits(node), parameters):
+                value = node.input[0]  # the integers end where it does
+            else:
+                yield node
+            self._replaced[output] = output if output in self._outputs else f"{call}.output"
+            yield from self._quantize_and_dequantize(value, self._replaced[output], parameters)
 
     def _quantize_operands(
         self, node: onnx.NodeProto, call: str, activation_range: ActivationRange
@@ -123,24 +144,13 @@ class _Quantizer:
             rounded = np.rint(bias.astype(np.float64) / bias_scales).astype(np.int32)
             yield self._dequantize_constant(f"{call}.bias", rounded, bias_scales, 0)
             node.input[2] = f"{call}.bias.real"
-        output, (low, high) = node.output[0], activation_range.output
+        output = node.output[0]
         if node.name != call:  # the node after it adds the bias
             output = self._users[output][0].output[0]
         follower = self._get_only_user(output)
-        if follower is not None and follower.op_type in _FUSED_ACTIVATIONS:
+        if follower is not None and self._read_limits(follower):
             output = follower.output[0]
-            low, high = _FUSED_ACTIVATIONS[follower.op_type](low, high)
-        self._pending[output] = call, choose_affine_parameters(low, high, self._activations)
-
-    def _quantize_output(
-        self, node: onnx.NodeProto, call: str, parameters: AffineParameters
-    ) -> Iterator[onnx.NodeProto]:
-        """Yield the nodes after the one with a layer's output."""
-        output, name = node.output[0], f"{call}.output"
-        if output in self._outputs:
-            node.output[0], name = node.name, output
-        yield from self._quantize_and_dequantize(node.output[0], name, parameters)
-        self._replaced[output] = name
+        self._pending[output] = call, choose_affine_parameters(*activation_range.output, self._activations)
 
     def _quantize_and_dequantize(self, value: str, name: str, parameters: AffineParameters) -> Iterator[onnx.NodeProto]:
         """Yield the nodes that round a float value to integers and back; the result is called `name`."""
@@ -166,6 +176,16 @@ class _Quantizer:
         """Return the parameters of the integers that a float value stands for; None if it is any number."""
         return self._dequantized.get(value) or self._moved.get(value)
 
+    def _read_limits(self, node: onnx.NodeProto) -> tuple[float, float] | None:
+        """Return the interval of an activation that only limits values; None for any other node."""
+        if node.op_type == "Relu":
+            return 0.0, inf
+        if node.op_type != "Clip":
+            return None
+        ends = [self._values.get(name) for name in (*node.input[1:], "", "")[:2]]
+        low, high = (None if end is None else float(numpy_helper.to_array(end)) for end in ends)
+        return -inf if low is None else low, inf if high is None else high
+
     def _get_only_user(self, value: str) -> onnx.NodeProto | None:
         users = self._users.get(value, [])
         return users[0] if len(users) == 1 and value not in self._outputs else None
@@ -176,6 +196,12 @@ def _get_call(node: onnx.NodeProto) -> str:
     if node.op_type == "MatMul":
         return node.name.removesuffix(".product")
     return node.name if node.op_type in ("Conv", "Gemm") else ""
+
+
+def _is_saturation(limits: tuple[float, float] | None, parameters: AffineParameters) -> bool:
+    """Return whether integers end where `limits` do, or before."""
+    low, high = (end / parameters.scale + parameters.zero_point for end in limits or (-inf, inf))
+    return low < ACTIVATION_MIN + 0.5 and high > ACTIVATION_MAX - 0.5
 
 
 def _find_output_axis(node: onnx.NodeProto) -> int:

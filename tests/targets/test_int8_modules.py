@@ -1,0 +1,156 @@
+"""int8 of modules that other families have: each target answers as the simulation does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.errors import VerificationFailed
+from shvit_mobile.families.any_module import wrap_module
+from shvit_mobile.pipeline.lower import lower
+from shvit_mobile.runtimes import open_runner
+from shvit_mobile.targets.executorch import ExecuTorchOptions
+from tests.builders import draw_smooth_pixels
+from tests.quantize.builders import build_plain_recipe, simulate_int8
+
+SIZE = (32, 24)
+TARGETS: tuple[Target, ...] = ("coreml", "executorch", "onnx")
+OPTIONS = {"coreml": None, "executorch": ExecuTorchOptions(head="float"), "onnx": None}
+
+
+class Chain(nn.Module):
+    """Convolutions with an activation behind each."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, padding=1)
+        self.activation, self.last, self.head = activation, nn.Conv2d(8, 12, 1), nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.activation(self.second(self.activation(self.first(x))))
+        return self.head(self.activation(self.last(x)).mean((2, 3)))
+
+
+class Dropping(Chain):
+    """Dropout between layers and activations, which does nothing here."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Sequential(nn.Dropout(0.1), nn.ReLU(), nn.Dropout(0.1)))
+
+
+class Tokens(nn.Module):
+    """A transformer's block: linear layers over positions, attention, a concatenation with the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.embed = nn.Conv2d(3, 8, 4, 4), nn.Conv2d(8, 8, 1)
+        self.norm1, self.norm2 = nn.LayerNorm(8), nn.LayerNorm(8)
+        self.qkv, self.proj = nn.Linear(8, 24), nn.Linear(8, 8)
+        self.wide, self.narrow, self.act = nn.Linear(8, 32), nn.Linear(32, 8), nn.GELU()
+        self.fuse, self.head = nn.Conv2d(16, 8, 3, padding=1), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        image = nn.functional.silu(self.stem(x))
+        x = self.embed(image).flatten(2).transpose(1, 2)
+        query, key, value = self.qkv(self.norm1(x)).chunk(3, dim=-1)
+        x = x + self.proj((query @ key.transpose(1, 2) / 3).softmax(-1) @ value)
+        x = x + self.narrow(self.act(self.wide(self.norm2(x))))
+        x = x.transpose(1, 2).reshape(image.shape)
+        return self.head(self.fuse(torch.cat([image, x], 1)).mean((2, 3)))
+
+
+class Joined(nn.Module):
+    """Layers whose outputs are concatenated, for other layers only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 4, 4)
+        self.one, self.two, self.last = nn.Conv2d(8, 6, 1), nn.Conv2d(8, 6, 3, padding=1), nn.Conv2d(12, 8, 1)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        return self.head(self.last(torch.cat([self.one(x).relu(), 3 * self.two(x).relu()], 1)).mean((2, 3)))
+
+
+class Twice(nn.Module):
+    """A layer that runs three times: on another layer's integers, on its own behind a relu, and on a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv, self.head = nn.Conv2d(3, 8, 4, 4), nn.Conv2d(8, 8, 3, padding=1), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = self.conv(self.conv(x).relu())
+        return self.head(self.conv(x + y).mean((2, 3)))
+
+
+class Moved(nn.Module):
+    """A linear layer that reads a convolution's output at other positions, and a relu that is not alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv, self.linear = nn.Conv2d(3, 8, 4, 4), nn.Conv2d(8, 8, 1), nn.Linear(8, 8)
+        self.other, self.head = nn.Conv2d(8, 8, 1), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        tokens = self.linear(self.conv(x.relu()).flatten(2).transpose(1, 2)).mean(1)
+        return self.head(tokens + self.other(x).mean((2, 3)))
+
+
+MODULES = {
+    "relu": lambda: Chain(nn.ReLU()),
+    "relu6": lambda: Chain(nn.ReLU6()),
+    "hardtanh": lambda: Chain(nn.Hardtanh(-1.5, 2.0)),
+    "hard-swish": lambda: Chain(nn.Hardswish()),
+    "hard-sigmoid": lambda: Chain(nn.Hardsigmoid()),
+    "gelu": lambda: Chain(nn.GELU()),
+    "silu": lambda: Chain(nn.SiLU()),
+    "dropout": Dropping,
+    "tokens": Tokens,
+    "joined": Joined,
+    "twice": Twice,
+    "moved": Moved,
+}
+
+
+@pytest.fixture(scope="module", params=MODULES)
+def deployed(request: pytest.FixtureRequest) -> DeployForm:
+    """A module with layers that mix channels strongly, so that values reach the bends of activations."""
+    torch.manual_seed(4)
+    module = MODULES[request.param]().eval()
+    with torch.no_grad():
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                layer.weight.normal_(0, 2.5 * layer.weight[0].numel() ** -0.5)
+    preprocessing = Preprocessing(size=SIZE)
+    return to_deploy_form(wrap_module(module, labels=list("abcde"), preprocessing=preprocessing))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_target_answers_as_the_simulation(target: Target, deployed: DeployForm, tmp_path: Path) -> None:
+    recipe = build_plain_recipe(deployed)
+    if target == "executorch" and isinstance(deployed.module.model, Twice):
+        # XNNPACK packs a weight once, with the scales of one of its calls.
+        with pytest.raises(VerificationFailed, match="does not compute what its recipe says"):
+            lower(deployed, recipe, target, tmp_path, options=OPTIONS[target])
+        return
+    pixels = draw_smooth_pixels(8, SIZE, seed=3)
+    with torch.no_grad():
+        reference, simulated = deployed.module(pixels), simulate_int8(deployed, recipe)(pixels)
+    artifact = lower(deployed, recipe, target, tmp_path, options=OPTIONS[target])
+    answer = torch.from_numpy(open_runner(artifact).run(pixels.permute(0, 2, 3, 1).to(torch.uint8).numpy()))
+    noise = float((simulated - reference).norm() / reference.norm())
+    own = float((answer - simulated).norm() / reference.norm())
+    assert noise > 1e-3, "nothing is quantized"
+    # Core ML computes in half precision between int8 layers.
+    assert own < noise * (0.8 if target == "coreml" else 0.4)

@@ -169,7 +169,9 @@ def is_current(result: Document | None, commit: str, *, keep: bool) -> bool:
 def read_commit() -> str:
     """Return the commit of the code, with a mark if files have changed since."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=9", "--exclude=*"]
-    return subprocess.run(command, cwd=Path(__file__).parent, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        command, cwd=Path(__file__).parent, check=True, capture_output=True, encoding="utf-8"
+    ).stdout.strip()
 
 
 def run_apart(function: Callable[..., Iterator[Document]], limit: float, *arguments: Any) -> Iterator[Document]:

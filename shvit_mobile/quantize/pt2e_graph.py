@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, Recipe
 from shvit_mobile.deploy.activations import find_last_node, find_moved
-from shvit_mobile.deploy.exporting import export_model
+from shvit_mobile.deploy.exporting import export_model, get_module_path
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import EqualizedHead
 from shvit_mobile.quantize import affine
@@ -105,9 +105,11 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
 
 
 def _get_layer(node: fx.Node) -> str:
-    """Return the path of the layer that a node calls, which has its weight."""
+    """Return the path of the layer that a node calls: the owner of its weight, or the caller if that is computed."""
     weight = node.args[1]
-    return str(weight.target).rpartition(".")[0] if isinstance(weight, fx.Node) and weight.op == "get_attr" else ""
+    if isinstance(weight, fx.Node) and weight.op == "get_attr":
+        return str(weight.target).rpartition(".")[0]
+    return get_module_path(node)
 
 
 def _collect_weight_scales(form: nn.Module) -> dict[str, Tensor]:

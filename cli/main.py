@@ -60,7 +60,7 @@ def _set_global_options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Convert trained SHViT models for phones: Core ML, ExecuTorch and ONNX.
+    """Convert trained vision models, SHViT first, for phones: Core ML, ExecuTorch and ONNX.
 
     Every artifact is run and compared with the checkpoint before you ship it.
     """

@@ -85,7 +85,7 @@ class NotSupported(InvalidConfig):
 
 
 class BadCheckpoint(ShvitError):
-    """A checkpoint that cannot be read, is not a SHViT's, or does not fit."""
+    """A checkpoint that cannot be read, is of no known model, or does not fit."""
 
 
 class HubUnavailable(ShvitError):

@@ -60,6 +60,17 @@ class ExportedGraph:
                 return ()
         return tuple(layers)
 
+    def find_constant_layers(self) -> tuple[str, ...]:
+        """Return the names of the layers whose output does not depend on the images."""
+        dependent = {node for node in self.nodes if node.name in self._inputs}
+        for node in self.nodes:
+            if dependent.intersection(node.all_input_nodes):
+                dependent.add(node)
+        layers = {
+            self._get_layer(node): node in dependent for node in self.nodes if self._calls[self._get_layer(node)] == 1
+        }
+        return tuple(name for name, depends in layers.items() if name and not depends)
+
     def list_batchnorms(self) -> Iterator[tuple[str, str, str]]:
         """Yield each BatchNorm that is called once, with the layer before it and the layer behind it.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.deploy.exported_graph import ExportedGraph, fold_batchnorms, has_batchnorm
 from shvit_mobile.deploy.form import DeployForm, MeanSubtraction
-from shvit_mobile.deploy.layers import get_layer, insert_layer
+from shvit_mobile.deploy.layers import get_layer, hook_layers, insert_layer
 from shvit_mobile.deploy.verification import (
     compute_relative_error,
     convert_dtype,
@@ -112,7 +112,41 @@ def _fold(model: nn.Module, family: Family, image: Tensor) -> tuple[nn.Module, t
         return fused, family.first_layers
     graph = ExportedGraph(fused, image)
     fold_batchnorms(fused, graph)
+    _fold_constant_layers(fused, graph.find_constant_layers(), image)
     return fused, graph.find_input_layers() if family.first_layers is None else family.first_layers
+
+
+def _fold_constant_layers(model: nn.Module, names: tuple[str, ...], image: Tensor) -> None:
+    """Replace in place layers that compute the same for every image, such as those of a position, by their output."""
+
+    def keep_output(name: str, _: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+        model.set_submodule(name, ConstantLayer(output))
+
+    with hook_layers([(name, model.get_submodule(name)) for name in names], keep_output):
+        if names:
+            model(image)
+
+
+class ConstantLayer(nn.Module):
+    """A layer that returns the same for every input.
+
+    Args:
+        value: What it returns, for a batch of one.
+    """
+
+    value: Tensor
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("value", value.detach().clone())
+
+    @property
+    def weight(self) -> Tensor:
+        """What models ask for the dtype and device of a layer."""
+        return self.value
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.value.expand(x.shape[0], *self.value.shape[1:])
 
 
 def _add_missing_biases(model: nn.Module) -> None:

@@ -3,9 +3,10 @@
 from copy import deepcopy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.deploy import fold as fusing
@@ -13,7 +14,9 @@ from shvit_mobile.deploy.fold import fold_batchnorm, to_deploy_form
 from shvit_mobile.deploy.verification import generate_pixels
 from shvit_mobile.errors import InvalidConfig, VerificationFailed
 from shvit_mobile.families import batchnorm, shvit_family
+from shvit_mobile.families.any_module import wrap_module
 from shvit_mobile.families.shvit import VARIANTS, Residual, SingleHeadAttention
+from shvit_mobile.quantize.layers import find_dense_layers
 from tests import builders
 from tests.builders import TINY, build_random_shvit, build_trained_model
 
@@ -144,3 +147,30 @@ def test_infinite_statistics_are_refused() -> None:
 def test_a_model_that_takes_no_pictures_is_refused() -> None:
     with pytest.raises(InvalidConfig, match="does not run on color images"):
         to_deploy_form(build_trained_model(build_random_shvit(replace(TINY, in_channels=1))))
+
+
+class PositionNet(nn.Module):
+    """A classifier that adds a projection of each position, which is the same for every image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.project, self.norm = nn.Conv2d(3, 6, 3), nn.Conv2d(2, 6, 1), nn.BatchNorm2d(6)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        rows, columns = (torch.arange(size).to(self.project.weight) for size in x.shape[2:])
+        positions = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(len(x), -1, -1, -1)
+        encoding = self.norm(self.project(positions)).reshape(len(x), -1, *x.shape[2:])
+        return self.head(torch.relu(x + encoding).mean((2, 3)))
+
+
+def test_a_layer_that_no_image_reaches_becomes_its_output() -> None:
+    torch.manual_seed(0)
+    trained = wrap_module(PositionNet().eval(), labels=list("abcd"), preprocessing=Preprocessing(size=(16, 20)))
+    deployed = to_deploy_form(trained)
+    assert [call.name for call in deployed.wiring.calls if call.kind != "residual"] == ["model.stem", "model.head"]
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 20, 3), dtype=np.uint8)
+    images = torch.from_numpy(trained.preprocessing.normalize(pixels))
+    torch.testing.assert_close(deployed.run(pixels), trained.model(images), rtol=1e-4, atol=1e-4)
+    assert {name for name, _ in find_dense_layers(deployed.module)} == {"model.stem"}

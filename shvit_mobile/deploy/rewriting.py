@@ -4,7 +4,7 @@ A rewrite is a function from tensors to tensors, with the arguments of the opera
 with it once in float64, which verifies every rewrite on the values that it has there, and is then exported again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -59,6 +59,7 @@ class _RewrittenModule(nn.Module):
 
     Attributes:
         verified: Constants are known, and rewrites are not compared any more.
+        permuted: By the identity of a value, the value itself, what it was permuted from, and the order of the axes.
     """
 
     def __init__(self, source: fx.GraphModule, rewrites: Mapping[str, OperatorRewrite], runtime: str) -> None:
@@ -73,8 +74,10 @@ class _RewrittenModule(nn.Module):
         self.graph, self.rewrites, self.runtime = source.graph, rewrites, runtime
         self.dependent, self.before_layers = _find_dependent(source.graph)
         self.verified = False
+        self.permuted: dict[int, tuple[Tensor, Tensor, tuple[int, ...]]] = {}
 
     def forward(self, image: Tensor) -> Tensor:
+        self.permuted.clear()
         result: Tensor = _Interpreter(self).run(image)
         return result
 
@@ -151,6 +154,21 @@ class OperatorCall:
         """Return whether an argument does not depend on the image."""
         value = self.node.args[position]
         return not isinstance(value, fx.Node) or value not in self._owner.dependent
+
+    def permute(self, x: Tensor, order: Sequence[int]) -> Tensor:
+        """Permute the axes of a value; one that was permuted before is permuted from its origin."""
+        base, axes = self.find_origin(x)
+        axes = tuple(axes[axis % x.ndim] for axis in order)
+        if axes == tuple(range(x.ndim)):
+            return base
+        result = base.permute(axes)
+        self._owner.permuted[id(result)] = (result, base, axes)
+        return result
+
+    def find_origin(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """Return the value that `x` was permuted from, and the order of its axes; `x` itself if it was not."""
+        _, base, axes = self._owner.permuted.get(id(x), (x, x, tuple(range(x.ndim))))
+        return base, axes
 
     def constant(self, name: str, create: Callable[[], Tensor]) -> Tensor:
         """Return a constant of the new graph.

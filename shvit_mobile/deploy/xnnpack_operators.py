@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from shvit_mobile.deploy.rewriting import OperatorCall, OperatorRewrite
 
+# From (batch, channels, height, width) to (batch, height, width, channels).
+_CHANNELS_TO_END = (0, 2, 3, 1)
 # They broadcast their operands themselves.
 _BROADCASTING = ("add", "add_", "sub", "mul", "mul_", "div", "maximum", "minimum")
 
@@ -37,6 +39,16 @@ def _reshape(x: Tensor, *shape: int) -> Tensor:
 def _get_shape(call: OperatorCall) -> tuple[int, ...]:
     shape: tuple[int, ...] = tuple(call.node.meta["val"].shape)
     return shape
+
+
+def _permute(call: OperatorCall, x: Tensor, order: Sequence[int]) -> Tensor:
+    return call.permute(x, order)
+
+
+def _transpose(call: OperatorCall, x: Tensor, one: int, other: int) -> Tensor:
+    order = list(range(x.ndim))
+    order[one], order[other] = order[other], order[one]
+    return call.permute(x, order)
 
 
 # -- Parts of a tensor -------------------------------------------------------------------------------------------------
@@ -139,7 +151,7 @@ def _list_axes(dim: int | Sequence[int], rank: int) -> list[int]:
     return sorted(axis % rank for axis in ([dim] if isinstance(dim, int) else dim))
 
 
-def _average(call: OperatorCall, x: Tensor, axes: list[int], factor: float, name: str = "average") -> Tensor:
+def _average(call: OperatorCall, x: Tensor, axes: list[int], factor: float) -> Tensor:
     """Compute `factor` times the mean over axes, which keep the length 1."""
     shape = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
     if x.ndim == 4 and set(axes) <= {2, 3}:
@@ -150,15 +162,15 @@ def _average(call: OperatorCall, x: Tensor, axes: list[int], factor: float, name
             mean = F.avg_pool2d(x, kernel, kernel, count_include_pad=False)
         else:
             mean = x
-        return mean if factor == 1 else mean * call.constant(f"{name}_factor", partial(_fill, (1,) * 4, factor))
+        return mean if factor == 1 else mean * call.constant("factor", partial(_fill, (1,) * 4, factor))
     size = math.prod(x.shape[axis] for axis in axes)
     if x.ndim == 4 and axes == [1]:
-        return F.conv2d(x, call.constant(name, partial(_fill, (1, size, 1, 1), factor / size)))
+        return F.conv2d(x, call.constant("average", partial(_fill, (1, size, 1, 1), factor / size)))
     kept = [axis for axis in range(x.ndim) if axis not in axes]
     if axes != list(range(x.ndim - len(axes), x.ndim)):
         x = x.permute(*kept, *axes)
     x = _reshape(x, *x.shape[: len(kept)], size)
-    return _reshape(F.linear(x, call.constant(name, partial(_fill, (1, size), factor / size))), *shape)
+    return _reshape(F.linear(x, call.constant("average", partial(_fill, (1, size), factor / size))), *shape)
 
 
 def _fill(shape: tuple[int, ...], value: float) -> Tensor:
@@ -187,21 +199,34 @@ def _layer_norm(
     eps: float = 1e-5,
     *_: Any,
 ) -> Tensor:
+    image, order = call.find_origin(x)
+    if order == _CHANNELS_TO_END and len(shape) == 1:
+        normal = _normalize(call, image, weight, bias, eps, 1)
+        return call.permute(normal, order)
     flat = _reshape(x, *x.shape[: x.ndim - len(shape)], math.prod(shape)) if len(shape) > 1 else x
-    normal = _normalize(call, flat, [flat.ndim - 1], eps)
-    for name, values in (("weight", weight), ("bias", bias)):
-        if values is not None:
-            constant = call.constant(name, partial(values.detach().reshape, -1))
-            normal = normal * constant if name == "weight" else normal + constant
-    return _reshape(normal, *x.shape)
+    return _reshape(_normalize(call, flat, weight, bias, eps, flat.ndim - 1), *x.shape)
 
 
-def _normalize(call: OperatorCall, x: Tensor, axes: list[int], eps: float) -> Tensor:
-    """Subtract the mean over axes, and divide by the square root of the variance plus eps."""
-    centered = x - _average(call, x, axes, 1.0, "mean")
-    variance = _average(call, centered * centered, axes, 1.0, "variance")
-    epsilon = call.constant("eps", partial(_fill, (1,) * x.ndim, eps))
-    return centered * torch.rsqrt(variance + epsilon)
+def _normalize(
+    call: OperatorCall, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, axis: int
+) -> Tensor:
+    """Subtract the mean over an axis, divide by the square root of the variance plus eps, and scale and shift.
+
+    Args:
+        axis: The channels of images, or the last axis. A layer with one output computes the means.
+    """
+    size, kernel = x.shape[axis], (1,) * (x.ndim - 2) if axis == 1 else ()
+    average = call.constant("average", partial(_fill, (1, size, *kernel), 1 / size))
+    epsilon = call.constant("eps", partial(_fill, (1,), eps))
+    compute = F.conv2d if axis == 1 else F.linear
+    centered = x - compute(x, average)
+    normal = centered * torch.rsqrt(compute(centered * centered, average, epsilon))
+    shape = [-1 if one == axis else 1 for one in range(x.ndim)]
+    if weight is not None:
+        normal = normal * call.constant("weight", partial(weight.detach().reshape, shape))
+    if bias is not None:
+        normal = normal + call.constant("bias", partial(bias.detach().reshape, shape))
+    return normal
 
 
 def _group_norm(
@@ -485,6 +510,8 @@ XNNPACK_OPERATORS: Mapping[str, OperatorRewrite] = {
     **dict.fromkeys(_RESHAPES, _change_shape),
     **dict.fromkeys(_IDENTITIES, _identity),
     **dict.fromkeys(("split", "split_with_sizes", "chunk"), _split),
+    "permute": _permute,
+    "transpose": _transpose,
     "slice": _stride,
     "select": _select,
     "unbind": _unbind,

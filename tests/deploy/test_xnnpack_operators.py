@@ -75,6 +75,10 @@ OPERATORS: dict[str, tuple[Callable[..., Any], nn.Module | Tensor | None]] = {
     "normalize": (lambda x: F.normalize(x.flatten(2), dim=-1), None),
     "layer_norm": (lambda x, norm: norm(x.flatten(2).transpose(1, 2)), nn.LayerNorm(CHANNELS)),
     "layer_norm of an image": (lambda x, norm: norm(x.permute(0, 2, 3, 1)), nn.LayerNorm(CHANNELS, eps=1e-3)),
+    "layer_norm of channels": (
+        lambda x, norm: norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).exp(),
+        nn.LayerNorm(CHANNELS),
+    ),
     "layer_norm of two axes": (lambda x, norm: norm(x), nn.LayerNorm((9, 14))),
     "layer_norm without weight": (lambda x, norm: norm(x), nn.LayerNorm(14, elementwise_affine=False)),
     "group_norm": (lambda x, norm: norm(x), nn.GroupNorm(1, CHANNELS)),
@@ -111,6 +115,7 @@ OPERATORS: dict[str, tuple[Callable[..., Any], nn.Module | Tensor | None]] = {
     "nearest upsampling to a size": (lambda x: F.interpolate(x, size=(18, 14)), None),
     "nearest upsampling to an odd size": (lambda x: F.interpolate(x, size=(13, 17)), None),
     "bilinear upsampling": (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), None),
+    "transposed and back": (lambda x: x.flatten(2).mT.transpose(1, 2).transpose(0, 2).exp(), None),
     "view of a contiguous copy": (lambda x: x.permute(0, 2, 3, 1).contiguous().view(1, 126, 8).exp(), None),
     "a constant": (lambda x, bias: x + bias[:, [1, 0, 2, 3, 4, 5, 6, 7]], torch.randn(1, CHANNELS, 1, 1)),
 }

@@ -168,6 +168,7 @@ def test_a_layer_that_is_not_found_in_the_program_is_named(
     deployed: DeployForm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(int8, "FP16_NAME_SUFFIX", "_cast_bf16")
+    monkeypatch.setattr(int8, "FP16_WEIGHT_SUFFIX", "_to_bf16")
     with pytest.raises(VerificationFailed, match=r"no operator for patch_embed\.0"):
         build(deployed, calibrate_recipe(deployed), tmp_path / "a.mlpackage", CoreMLOptions())
     assert not (tmp_path / "a.mlpackage").exists()

@@ -21,6 +21,8 @@ from shvit_mobile.quantize.layers import select_int8_ranges
 
 # The suffix that coremltools adds to the names of operators in fp16.
 FP16_NAME_SUFFIX = "_cast_fp16"
+# The suffix that it adds to the names of weights in fp16.
+FP16_WEIGHT_SUFFIX = "_to_fp16"
 # Activations that only limit values.
 _LIMITS = ("relu", "relu6", "clip")
 # Operators that only move or select values of their input: `deploy.activations.MOVES`.
@@ -84,7 +86,7 @@ def _find_layers(function: Any, program: torch.export.ExportedProgram) -> list[t
     where its weight was computed from the layer's, by the node it came from.
     """
     weights = {
-        f"{name}_to_fp16": path.rpartition(".")[0].removeprefix("module.")
+        f"{name}{FP16_WEIGHT_SUFFIX}": path.rpartition(".")[0].removeprefix("module.")
         for name, path in program.graph_signature.inputs_to_parameters.items()
     }
     calls = (node for node in program.graph.nodes if node.op == "call_function")

@@ -181,7 +181,7 @@ def test_a_lost_tensor_is_named(model: nn.Module, tmp_path: Path) -> None:
 
 def test_a_saved_model_needs_no_name(model: nn.Module, tmp_path: Path) -> None:
     path = save(model.state_dict(), tmp_path / "m.safetensors")
-    labels, size = tuple("abcde"), Preprocessing(size=(96, 64))
+    labels, size = tuple("abcdefg"), Preprocessing(size=(96, 64))
     trained = load_checkpoint(path, variant=f"timm:{NAME}", labels=labels, preprocessing=size)
     save_checkpoint(trained, tmp_path / "again.safetensors")
     again = load_checkpoint(tmp_path / "again.safetensors")

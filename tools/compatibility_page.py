@@ -28,7 +28,8 @@ _INTRODUCTION = """\
 # Compatibility
 
 What comes of exporting SHViT and its neighbours, all models of [timm](guides/models.md#models-of-timm), with this
-tool. Each artifact was run on {pictures} of the embedded pictures and compared with the checkpoint.
+tool. Each artifact was run on {pictures} of the embedded pictures and compared with the checkpoint. "no" is a failure,
+with its reason below the table; an empty cell was not measured.
 
 - **dB** is the SQNR of the logits against the checkpoint in float64. Rounding in float32 alone gives 90 to 130 dB.
 - **Weights are random**, because trained ones could not be downloaded where this was measured: norms, biases and layer
@@ -39,7 +40,7 @@ tool. Each artifact was run on {pictures} of the embedded pictures and compared 
 - **times as fast as stock** compares with the runtime's own exporter and quantizer on the same network
   (`shvit_mobile/bench/stock.py`): both take turns on one thread, each in its own process; the interval is that of the
   ratios within rounds. Core ML is not timed, because it runs on Apple's systems only.
-- **s** is the time of one export in fp32, with its verification, on a loaded machine.
+- **processor s** is the processor time of one export in fp32, with its verification, in seconds.
 """
 
 _METHOD = """\
@@ -47,7 +48,8 @@ _METHOD = """\
 
 ```bash
 python tools/compatibility_table.py
-python tools/compatibility_table.py --latency
+python tools/compatibility_table.py --stock
+python tools/compatibility_table.py --latency   # this and the next on a quiet machine
 python tools/compare_neighbours.py
 python tools/compatibility_page.py > docs/compatibility.md
 ```
@@ -132,7 +134,11 @@ def _list_columns(target: str, precisions: Sequence[str]) -> Iterator[tuple[str,
             f"{precision}, times as fast as stock",
             lambda document, p=precision: format_speed(get_latency(document, target, p)),
         )
-    yield "s", read("fp32", lambda entry: f"{entry['seconds']:.0f}")
+    yield "processor s", read("fp32", format_seconds)
+
+
+def format_seconds(entry: Document) -> str:
+    return f"{entry['processor_seconds']:.0f}" if "processor_seconds" in entry else ""
 
 
 def get_latency(document: Document, target: str, precision: str) -> Document:

@@ -389,8 +389,8 @@ METADATA = {
     "nested deeply": (lambda told: "[" * 100_000, ["is invalid"]),
     "no fields": (lambda told: "{}", ["is invalid: format: Field required"]),
     "a newer major format": (
-        telling(format="2.0"),
-        ["was written by a newer shvit-mobile, in format 2.0", "pip install --upgrade"],
+        telling(format="3.0"),
+        ["was written by a newer shvit-mobile, in format 3.0", "pip install --upgrade"],
     ),
     "a newer major format of other fields": (lambda told: '{"format": "3.1", "all": "new"}', ["newer shvit-mobile"]),
     "no version": (telling(format="one"), ["is invalid: format"]),

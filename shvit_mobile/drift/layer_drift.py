@@ -1,7 +1,7 @@
 """Measures the drift of each layer: where the artifact diverges from the float model, and which layer causes it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -53,7 +53,9 @@ def compare_layers(
     """
     check_origin(artifact, trained)
     manifest = artifact.manifest
-    folded = to_deploy_form(trained, normalise=manifest.input.values == "pixels")
+    folded = to_deploy_form(
+        replace(trained, preprocessing=manifest.preprocessing), normalise=manifest.input.values == "pixels"
+    )
     deployed = apply_equalization(folded, manifest.recipe, load_artifact_overrides(artifact))
     probe = open_activation_probe(artifact, deployed.wiring.calls)
     free, forced = ([_SQNRAccumulator() for _ in probe.locations] for _ in range(2))

@@ -8,7 +8,7 @@ computed twice: in float32, and rounded to fp16 at every step.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, log2
 
 import numpy as np
@@ -52,7 +52,10 @@ def measure_ranges(
         BadImages: If no image can be decoded.
     """
     check_origin(artifact, trained)
-    deployed = to_deploy_form(trained, normalise=artifact.manifest.input.values == "pixels")
+    deployed = to_deploy_form(
+        replace(trained, preprocessing=artifact.manifest.preprocessing),
+        normalise=artifact.manifest.input.values == "pixels",
+    )
     observer = open_activation_observer(artifact, deployed, deployed.wiring.calls)
     known: dict[ObservedValue, _RangeAccumulator] = {}
     count = 0

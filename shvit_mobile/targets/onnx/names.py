@@ -20,6 +20,7 @@ import onnx_ir as ir
 LAYER_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _ACTIVATIONS = ("Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Tanh")
 _UNNAMED = "(unnamed) "
+_NO_MODULE = "_empty_nn_module_stack"
 _NAME_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -32,7 +33,8 @@ def read_scopes(graph: ir.Graph) -> dict[str, str]:
     for node in graph:
         if _NAME_SCOPES in node.metadata_props:
             path = ast.literal_eval(node.metadata_props[_NAME_SCOPES])
-            scopes.update({output.name or "": path[-2] if len(path) > 1 else "" for output in node.outputs})
+            scope = path[-2] if len(path) > 1 and not path[-2].startswith(_NO_MODULE) else ""
+            scopes.update({output.name or "": scope for output in node.outputs})
     return scopes
 
 
@@ -48,6 +50,7 @@ def name_nodes(graph: ir.Graph, parameters: Set[str], scopes: Mapping[str, str])
     for value in [*graph.initializers.values()]:
         if value.name not in parameters:
             value.name = f"{_UNNAMED}{value.name}"  # its name may be one that a node gets
+    names.reserve_sums(graph)
     for node in graph:
         node.name = names.choose(node)
         for index, output in enumerate(node.outputs):
@@ -70,19 +73,25 @@ class _NodeNames:
         self._chosen: dict[ir.Node, str] = {}
         self._dependent = set(graph.inputs)
         for node in graph:
-            if self._dependent.intersection(node.inputs):
+            # What only depends on the size of the batch is the same for every image.
+            if node.op_type != "Shape" and self._dependent.intersection(node.inputs):
                 self._dependent.update(node.outputs)
             self._scopes[node] = self._find_scope(node, scopes)
         paths = Counter(self._scopes.values())
         parents = {path[:end] for path in paths for end in range(len(path)) if path[end] == "."}
         self._lone_paths = {path for path, count in paths.items() if count == 1 and path and path not in parents}
 
+    def reserve_sums(self, graph: ir.Graph) -> None:
+        """Choose the names of all sums, before the addition of a constant gets one of them."""
+        for node in graph:
+            name = self._name_sum(node)
+            if name is not None:
+                self._chosen[node] = self.make_unique(name)
+
     def choose(self, node: ir.Node) -> str:
         """Return the name of a node; those before it in the graph have theirs."""
         if node not in self._chosen:
-            self._chosen[node] = self.make_unique(
-                self._name_layer(node) or self._name_sum(node) or self._name_other(node)
-            )
+            self._chosen[node] = self.make_unique(self._name_layer(node) or self._name_other(node))
         return self._chosen[node]
 
     def make_unique(self, name: str) -> str:

@@ -215,10 +215,11 @@ def _normalize(
     Args:
         axis: The channels of images, or the last axis. A layer with one output computes the means.
     """
-    size, kernel = x.shape[axis], (1,) * (x.ndim - 2) if axis == 1 else ()
+    of_images = axis == 1 and x.ndim == 4
+    size, kernel = x.shape[axis], (1, 1) if of_images else ()
     average = call.constant("average", partial(_fill, (1, size, *kernel), 1 / size))
     epsilon = call.constant("eps", partial(_fill, (1,), eps))
-    compute = F.conv2d if axis == 1 else F.linear
+    compute = F.conv2d if of_images else F.linear
     centered = x - compute(x, average)
     normal = centered * torch.rsqrt(compute(centered * centered, average, epsilon))
     shape = [-1 if one == axis else 1 for one in range(x.ndim)]

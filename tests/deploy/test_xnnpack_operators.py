@@ -75,6 +75,7 @@ OPERATORS: dict[str, tuple[Callable[..., Any], nn.Module | Tensor | None]] = {
     "normalize": (lambda x: F.normalize(x.flatten(2), dim=-1), None),
     "layer_norm": (lambda x, norm: norm(x.flatten(2).transpose(1, 2)), nn.LayerNorm(CHANNELS)),
     "layer_norm of an image": (lambda x, norm: norm(x.permute(0, 2, 3, 1)), nn.LayerNorm(CHANNELS, eps=1e-3)),
+    "layer_norm of pooled channels": (lambda x, norm: norm(x.mean((2, 3))), nn.LayerNorm(CHANNELS)),
     "layer_norm of channels": (
         lambda x, norm: norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).exp(),
         nn.LayerNorm(CHANNELS),

@@ -107,6 +107,21 @@ class Moved(nn.Module):
         return self.head(tokens + self.other(x).mean((2, 3)))
 
 
+class Scaled(nn.Module):
+    """Layers whose outputs have a factor for each channel, as a residual branch often does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv, self.linear = nn.Conv2d(3, 8, 4, 4), nn.Conv2d(8, 8, 3, padding=1), nn.Linear(8, 8)
+        self.gamma, self.head = nn.Parameter(0.2 + torch.rand(8, 1, 1)), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        x = x + self.conv(x) * self.gamma
+        tokens = x.flatten(2).transpose(1, 2)
+        return self.head((tokens + self.linear(tokens) * self.gamma.flatten()).mean(1))
+
+
 MODULES = {
     "relu": lambda: Chain(nn.ReLU()),
     "relu6": lambda: Chain(nn.ReLU6()),
@@ -120,6 +135,7 @@ MODULES = {
     "joined": Joined,
     "twice": Twice,
     "moved": Moved,
+    "scaled": Scaled,
 }
 
 

@@ -35,6 +35,8 @@ _DEAD_CODE_PASS = "common::dead_code_elimination"
 # integers without comparing the two scales, which multiplies the values by their ratio. The second writes mul -> add
 # per channel as a batch norm of variance 1 with the default epsilon, which makes the scale 5e-6 smaller.
 _FAULTY_PASSES = frozenset({"common::int_op_canonicalization", "common::fuse_elementwise_to_batchnorm"})
+# It multiplies the factor of each channel behind a convolution into its weights.
+_SCALE_PASS = "common::fuse_conv_scale"
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def convert_to_program(deployed: DeployForm, recipe: Recipe, options: CoreMLOpti
             convert_to="milinternal",
             inputs=[_build_input_type(ct, deployed, options)],
             outputs=_build_output_types(ct, options),
-            pass_pipeline=build_pass_pipeline(ct),
+            pass_pipeline=build_pass_pipeline(ct, recipe.precision),
             **common,
         )
         if recipe.precision == "int8":
@@ -171,9 +173,10 @@ def make_labels_unique(labels: Sequence[str]) -> list[str]:
     return result
 
 
-def build_pass_pipeline(ct: Any) -> Any:
+def build_pass_pipeline(ct: Any, precision: Precision = "fp32") -> Any:
+    """Return the passes on a float program; for int8, without one that replaces layers by others with new names."""
     pipeline = ct.PassPipeline.DEFAULT
-    pipeline.remove_passes(_FAULTY_PASSES)
+    pipeline.remove_passes(_FAULTY_PASSES | ({_SCALE_PASS} if precision == "int8" else set()))
     return pipeline
 
 

@@ -11,12 +11,19 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from shvit_mobile.deploy.exporting import PADS, TRANSPARENT, export_model, get_operator_name, get_padding_value
+from shvit_mobile.deploy.exporting import (
+    LAYERS,
+    PADS,
+    TRANSPARENT,
+    export_model,
+    find_dependent,
+    get_operator_name,
+    get_padding_value,
+)
 from shvit_mobile.deploy.layers import get_layer
 from shvit_mobile.deploy.verification import compute_relative_error, generate_layer_inputs, verify_error
 from shvit_mobile.families.batchnorm import WeightedLayer, fold_into_layer_before, fold_into_layer_behind
 
-_LAYERS = ("conv1d", "conv2d", "linear")
 _RESHAPES = ("flatten", "reshape", "view", "_unsafe_view", "squeeze")
 
 
@@ -62,14 +69,9 @@ class ExportedGraph:
 
     def find_constant_layers(self) -> tuple[str, ...]:
         """Return the names of the layers whose output does not depend on the images."""
-        dependent = {node for node in self.nodes if node.name in self._inputs}
-        for node in self.nodes:
-            if dependent.intersection(node.all_input_nodes):
-                dependent.add(node)
-        layers = {
-            self._get_layer(node): node in dependent for node in self.nodes if self._calls[self._get_layer(node)] == 1
-        }
-        return tuple(name for name, depends in layers.items() if name and not depends)
+        dependent = find_dependent(self.nodes, [node for node in self.nodes if node.name in self._inputs])
+        layers = (self._get_single_layer(node) for node in self.nodes if node not in dependent)
+        return tuple(name for name in layers if name)
 
     def list_batchnorms(self) -> Iterator[tuple[str, str, str]]:
         """Yield each BatchNorm that is called once, with the layer before it and the layer behind it.
@@ -108,7 +110,7 @@ class ExportedGraph:
 
     def _get_layer(self, node: fx.Node) -> str:
         """Return the path of the layer that a node calls; empty if it calls none."""
-        return self._get_owner(node, 1, "weight") if get_operator_name(node) in _LAYERS else ""
+        return self._get_owner(node, 1, "weight") if get_operator_name(node) in LAYERS else ""
 
     def _get_norm(self, node: fx.Node) -> str:
         return self._get_owner(node, 3, "running_mean")

@@ -1,5 +1,6 @@
 """The graph of torch.export: how a module becomes one, and what its nodes say."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from shvit_mobile.quiet import silence_libraries
 # What changes no value, and moves none between channels.
 TRANSPARENT = ("alias", "clone", "contiguous", "detach", "dropout", "dropout_", "to", "_to_copy")
 PADS = ("pad", "constant_pad_nd")
+# Operators of layers with a weight.
+LAYERS = ("conv1d", "conv2d", "linear")
 
 
 def export_model(model: nn.Module, images: Tensor, *, dynamic_shapes: Any = None) -> torch.export.ExportedProgram:
@@ -56,6 +59,20 @@ def _inline_autocast(module: fx.GraphModule) -> None:
             user.replace_all_uses_with(results[user.args[1]])
             module.graph.erase_node(user)
         module.graph.erase_node(node)
+
+
+def find_dependent(nodes: Iterable[fx.Node], inputs: Iterable[fx.Node]) -> set[fx.Node]:
+    """Return the nodes that depend on some of them, which are among them, too.
+
+    Args:
+        nodes: The nodes of a graph, in order.
+        inputs: Some of them.
+    """
+    dependent = set(inputs)
+    for node in nodes:
+        if dependent.intersection(node.all_input_nodes):
+            dependent.add(node)
+    return dependent
 
 
 def get_operator_name(node: fx.Node) -> str:

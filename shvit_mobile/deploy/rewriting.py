@@ -10,11 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from shvit_mobile.deploy.exporting import export_model, get_operator_name
+from shvit_mobile.deploy.exporting import LAYERS, export_model, find_dependent, get_operator_name
 from shvit_mobile.deploy.verification import compute_relative_error, convert_dtype, verify_error
-from shvit_mobile.quiet import silence_libraries
 
-_LAYERS = ("conv1d", "conv2d", "linear")
 # They check dtypes, which differ in float64, and return nothing.
 _CHECKS = ("_assert_tensor_metadata",)
 # Between float types; all are float64 at first, then float32.
@@ -50,8 +48,7 @@ def rewrite_operators(
     verify_error(f"the graph for {runtime}", compute_relative_error(expected, actual))
     convert_dtype(rewritten, torch.zeros(()))
     rewritten.verified = True
-    with silence_libraries():
-        return export_model(rewritten, image).module(check_guards=False)
+    return export_model(rewritten, image).module(check_guards=False)
 
 
 class _RewrittenModule(nn.Module):
@@ -72,7 +69,10 @@ class _RewrittenModule(nn.Module):
             if isinstance(value, Tensor):
                 self.register_buffer(name, value)
         self.graph, self.rewrites, self.runtime = source.graph, rewrites, runtime
-        self.dependent, self.before_layers = _find_dependent(source.graph)
+        inputs = [node for node in source.graph.nodes if node.op == "placeholder"]
+        layers = [node for node in source.graph.nodes if get_operator_name(node) in LAYERS]
+        self.dependent = find_dependent(source.graph.nodes, inputs)
+        self.before_layers = self.dependent - find_dependent(source.graph.nodes, self.dependent.intersection(layers))
         self.verified = False
         self.permuted: dict[int, tuple[Tensor, Tensor, tuple[int, ...]]] = {}
 
@@ -80,6 +80,12 @@ class _RewrittenModule(nn.Module):
         self.permuted.clear()
         result: Tensor = _Interpreter(self).run(image)
         return result
+
+    def keep(self, name: str, create: Callable[[], Tensor]) -> Tensor:
+        """Return a constant of the new graph, which is created the first time."""
+        if name not in self._buffers:
+            self.register_buffer(name, create())
+        return self.get_buffer(name)
 
 
 class _Interpreter(fx.Interpreter):
@@ -124,8 +130,8 @@ class _Interpreter(fx.Interpreter):
         value = super().run_node(node)
         if isinstance(value, Tensor):
             value = value.double() if value.is_floating_point() else value
-            if self.owner.dependent.intersection(node.users) and name not in dict(self.owner.named_buffers()):
-                self.owner.register_buffer(name, value.detach().clone())
+            if self.owner.dependent.intersection(node.users):
+                self.owner.keep(name, value.detach().clone)
         return value
 
 
@@ -177,27 +183,7 @@ class OperatorCall:
             name: What tells it from other constants of this call.
             create: Creates it in float64, the first time.
         """
-        key = f"{self.node.name}_{name}"
-        if key not in self._owner._buffers:
-            self._owner.register_buffer(key, create())
-        value: Tensor = getattr(self._owner, key)
-        return value
-
-
-def _find_dependent(graph: fx.Graph) -> tuple[set[fx.Node], set[fx.Node]]:
-    """Return the nodes that depend on the image, and those of them that depend on no layer."""
-    dependent, before_layers = set[fx.Node](), set[fx.Node]()
-    for node in graph.nodes:
-        if node.op == "placeholder":
-            dependent.add(node)
-            before_layers.add(node)
-        elif dependent.intersection(node.all_input_nodes):
-            dependent.add(node)
-            if before_layers.issuperset(dependent.intersection(node.all_input_nodes)) and (
-                get_operator_name(node) not in _LAYERS
-            ):
-                before_layers.add(node)
-    return dependent, before_layers
+        return self._owner.keep(f"{self.node.name}_{name}", create)
 
 
 def _list_tensors(value: Any) -> list[Tensor]:

@@ -143,8 +143,12 @@ def _mean(call: OperatorCall, x: Tensor, dim: Any = None, keepdim: bool = False,
 def _sum(call: OperatorCall, x: Tensor, dim: Any = None, keepdim: bool = False, **kwargs: Any) -> Tensor | None:
     if dim is None or kwargs.get("dtype") is not None:
         return None
-    axes = _list_axes(dim, x.ndim)
-    return _reshape(_average(call, x, axes, float(math.prod(x.shape[axis] for axis in axes))), *_get_shape(call))
+    return _reshape(_add_up(call, x, _list_axes(dim, x.ndim)), *_get_shape(call))
+
+
+def _add_up(call: OperatorCall, x: Tensor, axes: list[int]) -> Tensor:
+    """Compute the sum over axes, which keep the length 1."""
+    return _average(call, x, axes, float(math.prod(x.shape[axis] for axis in axes)))
 
 
 def _list_axes(dim: int | Sequence[int], rank: int) -> list[int]:
@@ -162,7 +166,7 @@ def _average(call: OperatorCall, x: Tensor, axes: list[int], factor: float) -> T
             mean = F.avg_pool2d(x, kernel, kernel, count_include_pad=False)
         else:
             mean = x
-        return mean if factor == 1 else mean * call.constant("factor", partial(_fill, (1,) * 4, factor))
+        return mean if factor == 1 else mean * _get_number(call, x, "factor", factor)
     size = math.prod(x.shape[axis] for axis in axes)
     if x.ndim == 4 and axes == [1]:
         return F.conv2d(x, call.constant("average", partial(_fill, (1, size, 1, 1), factor / size)))
@@ -177,14 +181,17 @@ def _fill(shape: tuple[int, ...], value: float) -> Tensor:
     return torch.full(shape, value, dtype=torch.float64)
 
 
+def _get_number(call: OperatorCall, x: Tensor, name: str, value: float) -> Tensor:
+    """Return a number as a constant with as many axes as `x`."""
+    return call.constant(name, partial(_fill, (1,) * x.ndim, value))
+
+
 def _vector_norm(
     call: OperatorCall, x: Tensor, order: float = 2, dim: Any = None, keepdim: bool = False, **kwargs: Any
 ) -> Tensor | None:
     if order != 2 or dim is None:
         return None
-    axes = _list_axes(dim, x.ndim)
-    total = _average(call, x * x, axes, float(math.prod(x.shape[axis] for axis in axes)))
-    return _reshape(torch.sqrt(total), *_get_shape(call))
+    return _reshape(torch.sqrt(_add_up(call, x * x, _list_axes(dim, x.ndim))), *_get_shape(call))
 
 
 # -- Norms -------------------------------------------------------------------------------------------------------------
@@ -223,11 +230,18 @@ def _normalize(
     centered = x - compute(x, average)
     normal = centered * torch.rsqrt(compute(centered * centered, average, epsilon))
     shape = [-1 if one == axis else 1 for one in range(x.ndim)]
+    return _scale_and_shift(call, normal, weight, bias, shape)
+
+
+def _scale_and_shift(
+    call: OperatorCall, x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]
+) -> Tensor:
+    """Multiply by a weight and add a bias, each in another shape."""
     if weight is not None:
-        normal = normal * call.constant("weight", partial(weight.detach().reshape, shape))
+        x = x * call.constant("weight", partial(weight.detach().reshape, shape))
     if bias is not None:
-        normal = normal + call.constant("bias", partial(bias.detach().reshape, shape))
-    return normal
+        x = x + call.constant("bias", partial(bias.detach().reshape, shape))
+    return x
 
 
 def _group_norm(
@@ -247,11 +261,7 @@ def _group_norm(
     centered = image - F.conv2d(image.mean((2, 3), keepdim=True), average)
     variance = F.conv2d((centered * centered).mean((2, 3), keepdim=True), average, epsilon)
     normal = centered * torch.rsqrt(variance)
-    if weight is not None:
-        normal = normal * call.constant("weight", partial(weight.detach().reshape, 1, channels, 1, 1))
-    if bias is not None:
-        normal = normal + call.constant("bias", partial(bias.detach().reshape, 1, channels, 1, 1))
-    return _reshape(normal, *x.shape)
+    return _reshape(_scale_and_shift(call, normal, weight, bias, (1, channels, 1, 1)), *x.shape)
 
 
 def _create_group_average(channels: int, groups: int) -> Tensor:
@@ -334,7 +344,7 @@ def _attention(
     if dropout or enable_gqa or computed or not _fits(query, key) or key.shape[:-1] != value.shape[:-1]:
         return None
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    query = query * call.constant("scale", partial(_fill, (1,) * query.ndim, factor))
+    query = query * _get_number(call, query, "scale", factor)
     scores = _multiply(query, key.transpose(-2, -1))
     if mask is not None or causal:
         added = call.constant("mask", lambda: _create_mask(mask, scores.shape))
@@ -387,7 +397,7 @@ def _clamp(call: OperatorCall, x: Tensor, low: Any = None, high: Any = None, **k
     low, high = kwargs.get("min", low), kwargs.get("max", high)
     if (low is None) == (high is None) or isinstance(low, Tensor) or isinstance(high, Tensor):
         return None
-    limit = call.constant("limit", partial(_fill, (1,) * x.ndim, high if low is None else low))
+    limit = _get_number(call, x, "limit", high if low is None else low)
     return torch.minimum(x, limit) if low is None else torch.maximum(x, limit)
 
 
@@ -398,13 +408,11 @@ def _clamp_max(call: OperatorCall, x: Tensor, high: Any) -> Tensor | None:
 def _subtract_from(call: OperatorCall, x: Tensor, number: Any, alpha: float = 1) -> Tensor | None:
     if isinstance(number, Tensor) or alpha != 1:
         return None
-    return call.constant("number", partial(_fill, (1,) * x.ndim, number)) - x
+    return _get_number(call, x, "number", number) - x
 
 
 def _hardsigmoid(call: OperatorCall, x: Tensor) -> Tensor:
-    offset = call.constant("offset", partial(_fill, (1,) * x.ndim, 3.0))
-    factor = call.constant("factor", partial(_fill, (1,) * x.ndim, 1 / 6))
-    return F.hardtanh(x + offset, 0.0, 6.0) * factor
+    return F.hardtanh(x + _get_number(call, x, "offset", 3.0), 0.0, 6.0) * _get_number(call, x, "factor", 1 / 6)
 
 
 # -- Pools and layers --------------------------------------------------------------------------------------------------

@@ -68,14 +68,13 @@ def find_activation(node: fx.Node) -> tuple[fx.Node, Activation] | None:
     return users[0], Activation(name, tuple(users[0].args[1:]), tuple(sorted(users[0].kwargs.items())))
 
 
-def find_last_node(node: fx.Node) -> tuple[fx.Node, tuple[float, float] | None]:
-    """Return the node whose value is a layer's output in int8, and the limits of that value if there are any.
+def find_last_node(node: fx.Node) -> fx.Node:
+    """Return the node whose value is a layer's output in int8.
 
     An activation that only limits values is part of the layer: integers have limits of their own.
     """
     found = find_activation(node)
-    limits = None if found is None else found[1].limits
-    return (node, None) if found is None or limits is None else (found[0], limits)
+    return node if found is None or found[1].limits is None else found[0]
 
 
 def find_moved(value: Any) -> Any:

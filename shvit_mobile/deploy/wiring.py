@@ -72,7 +72,7 @@ class Call:
     @property
     def layer(self) -> str:
         """The path of the layer in the module."""
-        return self.name.partition("@")[0]
+        return get_layer_path(self.name)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Wiring:
     calls: tuple[Call, ...]
     groups: tuple[EqualizationGroup, ...]
     first_layers: tuple[str, ...]
-    joins: tuple["Join", ...] = ()
+    joins: tuple[Join, ...] = ()
 
     @classmethod
     def from_module(cls, module: nn.Module, shape: tuple[int, ...]) -> "Wiring":
@@ -178,6 +178,11 @@ class Wiring:
     def sources(self) -> dict[str, str]:
         """By call, the call whose output it takes, through what is part of that layer in int8."""
         return {call.name: call.source for call in self.calls if call.source is not None}
+
+
+def get_layer_path(call: str) -> str:
+    """Return the path of the layer that a call is of, by the call's name."""
+    return call.partition("@")[0]
 
 
 def name_calls(exported: torch.export.ExportedProgram) -> dict[fx.Node, str]:
@@ -278,7 +283,7 @@ class _Analysis:
         if kind == "residual":
             self.calls.append(Call(name, kind, ()))
             return
-        self.rounded[find_last_node(node)[0]] = name
+        self.rounded[find_last_node(node)] = name
         found = find_activation(node)
         call = Call(
             name,
@@ -293,7 +298,7 @@ class _Analysis:
         self.calls.append(call)
         joined = self._find_joined(node.args[0])
         if len(joined) > 1 and None not in joined:
-            self.joins.append(Join(frozenset(one.partition("@")[0] for one in joined if one), call.layer))
+            self.joins.append(Join(frozenset(get_layer_path(one) for one in joined if one), call.layer))
 
     def _find_input_module(self, node: fx.Node) -> str:
         """Return the path of the module that computes a layer's input."""
@@ -487,7 +492,7 @@ class _Analysis:
     # -- Groups --------------------------------------------------------------------------------------------------------
 
     def _list_groups(self) -> Iterator[EqualizationGroup]:
-        repeated = {name.partition("@")[0] for name in self.counts if self.counts[name] > 1}
+        repeated = {get_layer_path(name) for name in self.counts if self.counts[name] > 1}
         order = {call.name: index for index, call in enumerate(self.calls)}
         fixed, uses, against = (defaultdict[str, list[Any]](list) for _ in range(3))
         for segment in self.fixed:
@@ -522,7 +527,7 @@ class _Analysis:
                     for other in group.inverse_producers
                 )
                 cancels = all(is_free(part, group.producer) for part in group.inverse_producers)
-                again = repeated.intersection(name.partition("@")[0] for name in group.layers)
+                again = repeated.intersection(map(get_layer_path, group.layers))
                 if cancels and not mirrored and not again:
                     yield group
 

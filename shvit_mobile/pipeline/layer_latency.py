@@ -10,7 +10,6 @@ from typing import Any
 
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.deploy.wiring import Wiring
 from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.quantize.layers import select_int8_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
@@ -70,7 +69,7 @@ class _LayerProfiler:
         options.enable_profiling = True
         options.profile_file_prefix = str(folder / "profile")
         self._image = deployed.prepare(draw_ramp(deployed.trained.preprocessing.size)).numpy()
-        self._names = list_called_layers(deployed.wiring)
+        self._names = tuple(deployed.wiring.calls_of_layers)
         self._session = open_session(path, options)
 
     def run(self) -> None:
@@ -82,11 +81,6 @@ class _LayerProfiler:
         events = json.loads(Path(self._session.end_profiling()).read_text(encoding="utf-8"))
         counted = [sum_layer_times(run, self._names) for run in group_kernels_by_run(events)][warm_up:]
         return {name: median(run[name] for run in counted) for name in self._names}
-
-
-def list_called_layers(wiring: Wiring) -> tuple[str, ...]:
-    """Return the names of the convolutions and linear layers of a deploy form, in the order in which they run first."""
-    return tuple(dict.fromkeys(call.name.partition("@")[0] for call in wiring.calls if call.kind != "residual"))
 
 
 def group_kernels_by_run(events: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
 from shvit_mobile.deploy.layers import get_layer
-from shvit_mobile.deploy.wiring import Call, Wiring
+from shvit_mobile.deploy.wiring import Call, Wiring, get_layer_path
 from shvit_mobile.quantize import affine
 
 
@@ -79,7 +79,7 @@ def _choose_rounding(
     call: Call, seen: ActivationRange, ranges: Container[str], activations: ActivationScheme
 ) -> _Rounding:
     limits = call.activation.limits if call.activation else None
-    rounded = call.source is not None and call.source.partition("@")[0] in ranges
+    rounded = call.source is not None and get_layer_path(call.source) in ranges
     return _Rounding(
         None if rounded else affine.choose_affine_parameters(*seen.input, activations),
         affine.choose_affine_parameters(*seen.output, activations),

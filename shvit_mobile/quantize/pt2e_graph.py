@@ -122,7 +122,7 @@ def _annotate_static(
     node: fx.Node, activation_range: ActivationRange, activations: ActivationScheme, weight_qspec: QuantizationSpec
 ) -> None:
     image, weight = node.args[0], node.args[1]
-    last, _ = find_last_node(node)
+    last = find_last_node(node)
     output = _create_activation_qspec(*activation_range.output, activations)
     node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
         input_qspec_map={

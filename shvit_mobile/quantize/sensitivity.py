@@ -207,6 +207,6 @@ def _count_macs_and_weights(deployed: DeployForm) -> dict[str, tuple[int, int]]:
     """Count, for each layer, the multiply-adds of an image, in all its calls, and the elements of the weight."""
     counts: dict[str, tuple[int, int]] = {}
     for call in deployed.wiring.calls:
-        name, weights = call.name.partition("@")[0], prod(call.weight_shape)
+        name, weights = call.layer, prod(call.weight_shape)
         counts[name] = counts.get(name, (0, 0))[0] + weights * call.positions, weights
     return counts

@@ -11,7 +11,6 @@ from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.pipeline.layer_latency import (
     find_layer,
     group_kernels_by_run,
-    list_called_layers,
     measure_layer_latencies,
     sum_layer_times,
 )
@@ -66,7 +65,7 @@ def test_every_int8_layer_is_measured_in_both_precisions() -> None:
     ranges = {name: ActivationRange(input=(-3, 3), output=(-3, 3)) for name in names}
     recipe = Recipe(precision="int8", ranges=ranges, float_layers=names[1:2])
     times = measure_layer_latencies(deployed, recipe, runs=3, warm_up=1)
-    assert list(times) == [name for name in list_called_layers(deployed.wiring) if name in {*names} - {names[1]}]
+    assert list(times) == [name for name in deployed.wiring.calls_of_layers if name in {*names} - {names[1]}]
     # ONNX Runtime counts whole microseconds; the stem takes long enough to count.
     assert min(times["patch_embed.0"]) > 0
     assert sum(float_ms > 0 for float_ms, _ in times.values()) > len(times) // 2

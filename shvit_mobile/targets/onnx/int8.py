@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
+from shvit_mobile.deploy.wiring import get_layer_path
 from shvit_mobile.quantize.affine import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
@@ -102,7 +103,7 @@ class _Quantizer:
         for node in self._graph.node:
             node.input[:] = [self._replaced.get(name, name) for name in node.input]
             call = _get_call(node)
-            path = call.partition("@")[0]
+            path = get_layer_path(call)
             if path in self._ranges:
                 self.done.add(path)
                 yield from self._quantize_operands(node, call, self._ranges[path])
@@ -127,7 +128,7 @@ class _Quantizer:
         self, node: onnx.NodeProto, call: str, activation_range: ActivationRange
     ) -> Iterator[onnx.NodeProto]:
         """Yield the nodes that produce the operands of a layer in int8, and make it read them."""
-        layer = self._module.get_submodule(call.partition("@")[0])
+        layer = self._module.get_submodule(get_layer_path(call))
         given = self._find_parameters(node.input[0])
         parameters = given or choose_affine_parameters(*activation_range.input, self._activations)
         if node.input[0] not in self._dequantized:

@@ -37,6 +37,7 @@ def export(
     block: opt.Block = None,
     opset: opt.Opset = None,
     static_batch: opt.StaticBatch = False,
+    delegate: opt.Delegate = None,
     stem: opt.Stem = None,
     head: opt.Head = None,
     quantize: opt.Quantize = None,
@@ -83,7 +84,11 @@ def export(
                 "opset": ("--opset", opset),
                 "dynamic_batch": ("--static-batch", False if static_batch else None),
             },
-            "executorch": {"stem": ("--stem", stem), "head": ("--head", head)},
+            "executorch": {
+                "delegate": ("--delegate", delegate),
+                "stem": ("--stem", stem),
+                "head": ("--head", head),
+            },
         },
     )
     delegated = None if require_delegated is None else parse_share("--require-delegated", require_delegated)

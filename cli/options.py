@@ -162,6 +162,10 @@ Opset = Annotated[int | None, option(TARGET_PANEL, "onnx: opset version, 18 to 2
 StaticBatch = Annotated[
     bool, option(TARGET_PANEL, "onnx: fix the batch size at 1 (default: any batch size).", "--static-batch")
 ]
+Delegate = Annotated[
+    Literal["xnnpack"] | None,
+    option(TARGET_PANEL, "executorch: what runs the program on the phone (default: xnnpack)."),
+]
 Stem = Annotated[
     Literal["plain", "space-to-depth"] | None,
     option(

@@ -206,7 +206,7 @@ def build_manifest(export: FixtureExport, size: int = 224) -> Manifest:
         recipe=build_recipe(export.precision),
         options={"input": "image", "deployment_target": "iOS17", "classifier": True, "layout": "matmul", "block": 0}
         if coreml
-        else {"backend": "xnnpack", "stem": "plain", "head": "auto"},
+        else {"delegate": "xnnpack", "stem": "plain", "head": "auto"},
         versions=VERSIONS[export.target],
         inventory=Inventory(
             operators={"conv": 77, "relu": 33, "matmul": 18} if coreml else {"XNNConv2d": 78, "XnnpackBackend": 1},

@@ -25,7 +25,7 @@ from shvit_mobile.targets.pte import inspect_program
 from shvit_mobile.targets.target_options import TargetOptions
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8", "int8-dynamic")
-_BACKENDS = ("xnnpack",)
+DELEGATES = ("xnnpack",)
 STEMS = ("plain", "space-to-depth")
 HEADS = ("auto", "float", "int8-dynamic")
 # Above this share of the weights, a float head shows in the file size and the latency. A thousand classes take 3 to 5%.
@@ -37,22 +37,22 @@ class ExecuTorchOptions(TargetOptions):
     """Options of the ExecuTorch target.
 
     Attributes:
-        backend: The delegate; ExecuTorch's own portable kernels run the operators that it does not support.
+        delegate: What runs the program; ExecuTorch's own portable kernels run the operators that it does not support.
         stem: "space-to-depth" for an input that the host rearranges into blocks, so that the first convolution needs no
             stride and the graph no padding.
         head: The head under int8: "int8-dynamic" for equalized int8 weights and an input range from each image; "float"
             for an unchanged head; "auto" for int8 if the head is large.
 
     Raises:
-        UnknownChoice: If `backend`, `stem` or `head` is unknown.
+        UnknownChoice: If `delegate`, `stem` or `head` is unknown.
     """
 
-    backend: Literal["xnnpack"] = "xnnpack"
+    delegate: Literal["xnnpack"] = "xnnpack"
     stem: Literal["plain", "space-to-depth"] = "plain"
     head: Literal["auto", "float", "int8-dynamic"] = "auto"
 
     def __post_init__(self) -> None:
-        parse_choice(self.backend, _BACKENDS, "backend")
+        parse_choice(self.delegate, DELEGATES, "delegate")
         parse_choice(self.stem, STEMS, "stem")
         parse_choice(self.head, HEADS, "head")
 

@@ -24,7 +24,7 @@ from shvit_mobile.pipeline.defaults import CALIBRATION_COUNT
 from shvit_mobile.runtimes.apple_profiler import APPLE_DEVICES
 from shvit_mobile.runtimes.arm64.cpus import CPUS
 from shvit_mobile.targets.coreml.options import DEPLOYMENT_TARGETS, INPUT_NAMES
-from shvit_mobile.targets.executorch import HEADS, STEMS
+from shvit_mobile.targets.executorch import DELEGATES, HEADS, STEMS
 from tests.cli.conftest import Call
 
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
@@ -48,6 +48,7 @@ def get_literals(option: Any) -> tuple[str, ...]:
         (get_literals(options.Layout), ATTENTION_LAYOUTS),
         (get_literals(options.Input), INPUT_NAMES),
         (get_literals(options.DeploymentTarget), DEPLOYMENT_TARGETS),
+        (get_literals(options.Delegate), DELEGATES),
         (get_literals(options.Stem), STEMS),
         (get_literals(options.Head), HEADS),
         (get_literals(options.OnDevice), APPLE_DEVICES),

@@ -32,6 +32,7 @@ with silence_libraries():
     from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 _ATEN = torch.ops.aten
+_DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
 _LAYER_OPERATORS = (_ATEN.conv2d.default, _ATEN.conv2d.padding, _ATEN.convolution.default, _ATEN.linear.default)
 
 
@@ -69,7 +70,23 @@ def build_quantized_graph(
         prepared = prepare_pt2e(export_model(rewritten, example).module(), quantizer)
         # Observers of weights need one pass through the graph; the ranges of activations are fixed.
         prepared(example)
-        return convert_pt2e(prepared)
+        quantized = convert_pt2e(prepared)
+    _separate_reshaped_values(quantized)
+    return quantized
+
+
+def _separate_reshaped_values(graph: fx.GraphModule) -> None:
+    """Dequantize a value again for each reshape of it that shares it with other operators.
+
+    A reshape takes its value contiguous, a convolution channels last. ExecuTorch 1.4.1 copies the dequantized value
+    from one layout to the other, and then gives the copy to all users, those that need the first layout among them.
+    """
+    for node in list(graph.graph.nodes):
+        if node.target == _DEQUANTIZE and len(node.users) > 1:
+            for reshape in [user for user in node.users if user.target == _ATEN.reshape.default]:
+                with graph.graph.inserting_before(reshape):
+                    reshape.replace_input_with(node, graph.graph.node_copy(node))
+    graph.recompile()
 
 
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]

@@ -5,18 +5,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import fx
+from torch import Tensor, fx, nn
 
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import OBSERVERS, ObserverName, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe, MissingParameter
+from shvit_mobile.families.any_module import wrap_module
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.affine import choose_affine_parameters, quantize_weight
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.layers import find_dense_layers
 from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels, write_picture_folder
+from tests.quantize.builders import build_plain_recipe
 
 DECOMPOSED = torch.ops.quantized_decomposed
 
@@ -107,6 +110,30 @@ def test_a_layer_that_the_recipe_keeps_float_is_float(deployed: DeployForm, reci
     graph = build_quantized_graph(deployed, recipe.model_copy(update={"float_layers": (name,)}))
     dense = len(list(find_dense_layers(deployed.module)))
     assert sum(tensor.dtype == torch.int8 for tensor in graph.buffers()) == dense - 1
+
+
+class _Shared(nn.Module):
+    """A layer whose output is an image for a depthwise convolution, and tokens beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.depthwise = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.dense(x)
+        return self.depthwise(x).mean((2, 3)) + x.reshape(len(x), 8, -1).amax(2)
+
+
+def test_a_reshape_shares_its_value_with_no_other_operator() -> None:
+    size = (8, 6)
+    trained = wrap_module(_Shared(), labels=list("abcdefgh"), preprocessing=Preprocessing(size=size))
+    deployed = to_deploy_form(trained)
+    graph = build_quantized_graph(deployed, build_plain_recipe(deployed))
+    (reshape,) = (node for node in graph.graph.nodes if node.target == torch.ops.aten.reshape.default)
+    (value,) = reshape.all_input_nodes
+    assert value.target == DECOMPOSED.dequantize_per_tensor.default
+    assert list(value.users) == [reshape]
+    assert len(value.all_input_nodes[0].users) == 2
 
 
 def test_a_recipe_of_another_model_is_refused(deployed: DeployForm, recipe: Recipe) -> None:

@@ -122,6 +122,24 @@ class Scaled(nn.Module):
         return self.head((tokens + self.linear(tokens) * self.gamma.flatten()).mean(1))
 
 
+class Local(nn.Module):
+    """Attention behind a sum, whose values a depthwise convolution reads, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.query, self.key, self.value = nn.Conv2d(3, 8, 4, 4), *(nn.Conv2d(8, 8, 1) for _ in range(3))
+        self.wide, self.local, self.head = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = x + self.wide(x)
+        query, key, value = self.query(x), self.key(x), self.value(x)
+        local = self.local(value)
+        query, key, value = (one.reshape(len(x), 2, 4, -1) for one in (query, key, value))
+        mixed = value @ (query.transpose(-1, -2) @ key / 9).softmax(-1)
+        return self.head((local + mixed.reshape(local.shape)).mean((2, 3)))
+
+
 MODULES = {
     "relu": lambda: Chain(nn.ReLU()),
     "relu6": lambda: Chain(nn.ReLU6()),
@@ -136,6 +154,7 @@ MODULES = {
     "twice": Twice,
     "moved": Moved,
     "scaled": Scaled,
+    "local": Local,
 }
 
 

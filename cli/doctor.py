@@ -1,6 +1,7 @@
 """`shvit-mobile doctor`: checks what works on this machine, and says what to install."""
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -10,14 +11,19 @@ from .errors import GATE_FAILED
 from .progress import JobProgress
 from .tables import create_table, format_cell
 
+if TYPE_CHECKING:
+    from shvit_mobile.environments import EnvironmentName
+
 
 def doctor(install: opt.Install = None, as_json: opt.Json = False) -> None:
     """Check what works on this machine, and say what to install.
 
     Compares versions with the tested set, and loads every engine. Needs no network, except with --install.
     """
-    if install is not None:
+    if install == "arm64":
         _install_emulator()
+    elif install is not None:
+        _install_environment(install)
     with JobProgress("Doctor") as progress:
         from shvit_mobile.runtimes.installation import run_checks
 
@@ -49,3 +55,12 @@ def _install_emulator() -> None:
     with JobProgress("Installing the ARM64 emulator") as progress:
         sysroot = install(progress.follow)
     print_note(f"The ARM64 emulator is in {sysroot.folder}.")
+
+
+def _install_environment(name: "EnvironmentName") -> None:
+    """Install packages that do not fit beside those of this project, unless they are already installed."""
+    from shvit_mobile.environments import ENVIRONMENTS, install_environment
+
+    with JobProgress(f"Installing the environment '{name}'") as progress:
+        folder = install_environment(ENVIRONMENTS[name], progress.follow)
+    print_note(f"The environment '{name}' is in {folder}.")

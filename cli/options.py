@@ -617,6 +617,10 @@ AnyVersion = Annotated[
     bool, option(None, "Accept an app that links another ExecuTorch; it may not run the program.", "--any-version")
 ]
 Install = Annotated[
-    Literal["arm64"] | None,
-    option(None, "First install the optional ARM64 emulator, from Debian's packages and ARM64 wheels."),
+    Literal["arm64", "litert"] | None,
+    option(
+        None,
+        "First install something optional: 'arm64' is the ARM64 emulator, from Debian's packages and ARM64 wheels; "
+        "'litert' converts models for LiteRT, with packages from pip's index.",
+    ),
 ]

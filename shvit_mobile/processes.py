@@ -4,12 +4,14 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
-from shvit_mobile.errors import ShvitError
+from shvit_mobile.errors import ShvitError, ToolMissing
 
 
 class InstallFailed(ShvitError):
@@ -71,6 +73,12 @@ def run_command(
         why = f"{why} {format_last_error(completed)}".strip()
         raise InstallFailed(what, why=why, hint="Check the network connection.")
     return completed.stdout.strip()
+
+
+def check_pip(why: str) -> None:
+    """Raise `ToolMissing` if this environment has no pip; `why` is what needs it."""
+    if find_spec("pip") is None:
+        raise ToolMissing("pip is not installed in this environment.", why=why, hint=f"{sys.executable} -m ensurepip")
 
 
 def format_last_error(completed: subprocess.CompletedProcess[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
+from shvit_mobile.environments import ENVIRONMENTS, Environment, verify_environment
 from shvit_mobile.errors import ShvitError, ToolMissing
 from shvit_mobile.progress import StepCallback
 from shvit_mobile.quiet import silence_libraries
@@ -37,15 +38,18 @@ class InstallationCheck:
 
 def run_checks(progress: StepCallback = lambda *_: None) -> Iterator[InstallationCheck]:
     """Run every check, in the order of the table."""
-    total = 2 + len(ENGINE_CHECKS)
+    total = 2 + len(ENGINE_CHECKS) + len(ENVIRONMENTS)
     yield InstallationCheck("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
     progress("Looking up the packages", 0, total)
     yield from _check_packages()
     for number, (name, engine) in enumerate(ENGINE_CHECKS.items(), 1):
         progress(f"Loading {name}", number, total)
         yield check_engine(name, engine)
-    progress("Starting the ARM64 emulator", total - 1, total)
+    progress("Starting the ARM64 emulator", total - 1 - len(ENVIRONMENTS), total)
     yield _check_arm64()
+    for number, environment in enumerate(ENVIRONMENTS.values(), total - len(ENVIRONMENTS)):
+        progress(f"Running the environment '{environment.name}'", number, total)
+        yield check_environment(environment)
 
 
 def _check_packages() -> Iterator[InstallationCheck]:
@@ -87,6 +91,19 @@ def check_engine(name: str, engine: Callable[[], str]) -> InstallationCheck:
     except Exception as reason:
         message = str(reason).strip().partition("\n")[0]
         return InstallationCheck(name, f"{type(reason).__name__}: {message}", good=False, hint=_REINSTALL_HINT)
+
+
+def check_environment(environment: Environment) -> InstallationCheck:
+    """Run an optional environment once, if it is installed."""
+    name = f"environment '{environment.name}'"
+    if not environment.is_installed:
+        hint = f"It {environment.purpose}. Install it ({environment.size}): {environment.install_command}"
+        return InstallationCheck(name, f"optional, not set up: {hint}")
+    try:
+        verify_environment(environment)
+    except ShvitError as reason:
+        return InstallationCheck(name, f"{reason.what} {reason.why}", good=False, hint=reason.hint)
+    return InstallationCheck(name, f"{environment.purpose}: {environment.requirements[0]}")
 
 
 def _check_arm64() -> InstallationCheck:

@@ -9,12 +9,11 @@ import zipfile
 from collections.abc import Sequence
 from contextlib import closing
 from fnmatch import fnmatch
-from importlib.util import find_spec
 from pathlib import Path
 
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import ToolMissing
-from shvit_mobile.processes import InstallFailed, format_last_error, run_command
+from shvit_mobile.processes import InstallFailed, check_pip, format_last_error, run_command
 from shvit_mobile.progress import StepCallback
 from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU
 from shvit_mobile.runtimes.arm64.process import EmulatedProcess
@@ -112,12 +111,7 @@ def check_tools() -> None:
             why="The ARM64 emulator consists of Debian packages, which apt downloads and verifies.",
             hint="Use a Debian machine or container; an ARM64 machine needs no emulator.",
         )
-    if find_spec("pip") is None:
-        raise ToolMissing(
-            "pip is not installed in this environment.",
-            why="It downloads and verifies the ARM64 wheels.",
-            hint=f"{sys.executable} -m ensurepip",
-        )
+    check_pip("It downloads and verifies the ARM64 wheels.")
 
 
 def download_debian_packages(folder: Path) -> tuple[list[Path], Path | None]:

@@ -12,6 +12,7 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.contracts.goldens import LOWERING_FACTOR
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
+from shvit_mobile.deploy.activations import Activation
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.drift.ladder import build_simulation
 from shvit_mobile.errors import VerificationFailed
@@ -186,7 +187,10 @@ def _check_recipe(
 def _measure_widths(
     deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides | None, pixels: NDArray[np.uint8]
 ) -> dict[str, float]:
-    """Return how wide the range of each int8 layer's output is, relative to its values for some pictures."""
+    """Return how wide the ranges of each int8 layer are, relative to its values for some pictures.
+
+    Outputs count behind the activation, which may make values beyond a range alike.
+    """
     if recipe.precision != "int8":
         return {}
     ranges, seen = select_int8_ranges(deployed, recipe), dict[str, ActivationRange]()
@@ -194,18 +198,24 @@ def _measure_widths(
     with observe_ranges(module, deployed.wiring, seen, layers=ranges.keys()):
         for image in pixels:
             module(deployed.prepare(image[None]))
+    activations = deployed.wiring.activations
     pairs = {
-        f"{name} ({end})": (_compute_width(getattr(ours, end)), _compute_width(getattr(seen[name], end)))
+        f"{name} ({end})": (
+            _compute_width(getattr(ours, end), activation),
+            _compute_width(getattr(seen[name], end), activation),
+        )
         for name, ours in ranges.items()
-        for end in ("input", "output")
+        for end, activation in (("input", None), ("output", activations.get(name)))
     }
     # A value that is always zero has no width to compare with.
     return {name: max(ours, theirs / 1e6) / theirs for name, (ours, theirs) in pairs.items() if theirs > 0}
 
 
-def _compute_width(ends: tuple[float, float]) -> float:
-    """Return the width of a range, extended to contain zero, as int8 does."""
-    return max(ends[1], 0.0) - min(ends[0], 0.0)
+def _compute_width(ends: tuple[float, float], activation: Activation | None) -> float:
+    """Return the width behind an activation of a range, extended to contain zero, as int8 does."""
+    extended = torch.tensor([min(ends[0], 0.0), max(ends[1], 0.0)], dtype=torch.float64)
+    low, high = (extended if activation is None else activation(extended)).tolist()
+    return abs(high - low)
 
 
 def _compute_rms(values: NDArray[np.float32]) -> float:

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor, nn
 
+from shvit_mobile import wrap_module
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
@@ -68,6 +72,29 @@ def test_one_layer_with_a_range_of_other_units_makes_no_artifact(
 ) -> None:
     with pytest.raises(VerificationFailed, match=r"stages\.1\.blocks\.0\.ffn\.m\.pw1"):
         lower(deployed, scale(recipe, factor, lambda name: name == "stages.1.blocks.0.ffn.m.pw1"), "onnx", tmp_path)
+
+
+class Gated(nn.Module):
+    """A gate of large values, of which hard-sigmoid makes 0 or 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.gate, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Linear(8, 4)
+        self.gate.weight.data.mul_(1000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.head((x * nn.functional.hardsigmoid(self.gate(x))).mean((2, 3)))
+
+
+def test_a_range_may_end_where_the_activation_makes_larger_values_alike(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    trained = wrap_module(Gated().eval(), labels=list("abcd"), preprocessing=Preprocessing(size=(40, 56)), name="gated")
+    deployed = to_deploy_form(trained)
+    recipe = scale(build_plain_recipe(deployed), 0.01, lambda name: name == "model.gate")
+    ends = recipe.ranges["model.gate"]
+    recipe.ranges["model.gate"] = ends.model_copy(update={"input": recipe.ranges["model.stem"].output})
+    assert lower(deployed, recipe, "onnx", tmp_path).path.exists()
 
 
 def test_the_ranges_of_a_much_larger_model_make_no_artifact(deployed: DeployForm, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import typer
 from shvit_mobile.report.sentences import describe_cross_runtime_divergence
 
 from . import options as opt
-from .arguments import drop_none, gate_options
+from .arguments import drop_none, gate_options, model_options
 from .changes import print_changes
 from .console import print_json, print_note, print_table
 from .progress import JobProgress
@@ -24,6 +24,7 @@ def validate(
     checkpoint: opt.Checkpoint = None,
     weights: opt.Weights = None,
     sha256: opt.Sha256 = None,
+    model: opt.Model = None,
     images: opt.Images = None,
     labels_csv: opt.LabelsCsv = None,
     count: opt.Count = None,
@@ -47,7 +48,8 @@ def validate(
         gate_options(validation=images, labels_csv=labels_csv, validation_count=count, validation_seed=seed)
         | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1)
         | {"accept_baseline": accept_baseline}
-        | drop_none(artifacts=artifacts, checkpoint=checkpoint, weights=weights, sha256=sha256)
+        | drop_none(artifacts=artifacts)
+        | model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model)
         | drop_none(arch=arch, cpus=cpu, report=out)
         | {"ladder": ladder, "layers": layers, "ranges": ranges, "write": write, "overwrite": overwrite}
     )

@@ -32,6 +32,18 @@ class ModelProvenance(Contract):
     dialect: str
     checkpoint_sha256: Sha256
 
+    @property
+    def family(self) -> Literal["shvit", "timm", "module"]:
+        """The family of the model; a SHViT has a variant's name, or "custom"."""
+        if self.dialect == "module":
+            return "module"
+        return "shvit" if self.variant == "custom" or self.variant.startswith("shvit") else "timm"
+
+    @property
+    def required_variant(self) -> str | None:
+        """As what the checkpoint is loaded: "timm:" and timm's name; None for a SHViT, which is recognized."""
+        return f"timm:{self.variant}" if self.family == "timm" else None
+
 
 class InputContract(Contract):
     """The input of an artifact.

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
 from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict, LayerReport, RangeReport
-from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.drift.build_report import build_drift_report
@@ -35,6 +34,7 @@ class ValidateConfig(GateOptions):
         artifacts: Artifacts on disk.
         checkpoint: The checkpoint they were made from (default: the embedded demo model, with its test images).
         weights, sha256: See `ModelOptions`.
+        variant: See `ModelOptions` (default: the first artifact's model, if that is one of timm).
         ladder: Simulate the steps between checkpoint and artifacts, too.
         layers: Compare layer by layer, too.
         ranges: Compare every value with the range of fp16, too; an overflow or a silent branch fails the gate.
@@ -49,6 +49,7 @@ class ValidateConfig(GateOptions):
     checkpoint: AnyPath | TrainedModel | None = None
     weights: str | None = None
     sha256: str | None = None
+    variant: str | None = None
     ladder: bool = False
     layers: bool = False
     ranges: bool = False
@@ -83,18 +84,6 @@ class ValidateResult:
         return self.verdict is None or self.verdict.passed
 
 
-def _get_timm_variant(manifest: Manifest, checkpoint: AnyPath | TrainedModel | None) -> str | None:
-    """Return the variant as which the checkpoint of an artifact is loaded; None for a SHViT, which is recognized."""
-    if checkpoint is None or isinstance(checkpoint, TrainedModel):
-        return None
-
-    from shvit_mobile.families.timm_family import TIMM_PREFIX, is_timm_model
-
-    model = manifest.model
-    is_other = model.dialect == "timm" and "shvit" not in model.variant and is_timm_model(model.variant)
-    return f"{TIMM_PREFIX}{model.variant}" if is_other else None
-
-
 def validate(config: ValidateConfig, progress: StepCallback | None = None) -> ValidateResult:
     """Run artifacts and their checkpoint on the same images and compare them.
 
@@ -117,11 +106,13 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
     if config.write:
         check_overwrite(*(get_manifest_path(artifact.path) for artifact in artifacts), overwrite=True)
     with steps.step("Loading the checkpoint"):
+        # A loaded model needs no variant, and without a checkpoint it is the demo's.
+        is_file = config.checkpoint is not None and not isinstance(config.checkpoint, TrainedModel)
         trained = ModelOptions(
             checkpoint=config.checkpoint,
             weights=config.weights,
             sha256=config.sha256,
-            variant=_get_timm_variant(artifacts[0].manifest, config.checkpoint),
+            variant=config.variant or (artifacts[0].manifest.model.required_variant if is_file else None),
         ).load_model()
     artifacts = list(sort_by_target(artifacts)) if config.ladder else artifacts
     rungs = list_simulated_rungs(artifacts) if config.ladder else ()

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
-from typing import Literal
 
 from shvit_mobile.apps.devices import format_compute_unit, get_device_name
 from shvit_mobile.contracts.device_report import DeviceReport
@@ -145,29 +144,21 @@ def _format_front_matter(manifests: Sequence[Manifest], license: str, images: st
 def _collect_tags(manifests: Iterable[Manifest]) -> list[str]:
     manifests = list(manifests)
     found = [value for manifest in manifests for value in (manifest.target, manifest.precision_name)]
-    kind = _FAMILIES[_get_family(manifests[0])][0]
+    kind = _FAMILIES[manifests[0].model.family][0]
     return list(dict.fromkeys([*kind, "image-classification", "mobile", *found]))
-
-
-def _get_family(manifest: Manifest) -> Literal["shvit", "timm", "module"]:
-    """Return the family of a manifest's model; a SHViT has a variant's name, or "custom"."""
-    model = manifest.model
-    if model.dialect == "module":
-        return "module"
-    return "shvit" if model.variant == "custom" or format_model_name(model.variant) != model.variant else "timm"
 
 
 def _format_title(manifest: Manifest) -> str:
     height, width = manifest.preprocessing.size
     variant = manifest.model.variant
-    name = "SHViT" if _get_family(manifest) == "shvit" and variant == "custom" else format_model_name(variant)
+    name = "SHViT" if manifest.model.family == "shvit" and variant == "custom" else format_model_name(variant)
     return f"{_escape_text(name)} for phones, {pluralize(manifest.model.classes, 'class', 'classes')}, {height}x{width}"
 
 
 def _format_introduction(manifest: Manifest) -> str:
     version = _escape_text(manifest.versions.get("shvit-mobile", ""))
     return (
-        f"{_FAMILIES[_get_family(manifest)][1]} ({_format_code(manifest.model.variant)}) that classifies images, "
+        f"{_FAMILIES[manifest.model.family][1]} ({_format_code(manifest.model.variant)}) that classifies images, "
         f"exported from {_format_code(manifest.model.source)} by shvit-mobile {version}. "
         "Each artifact was run once on the machine that exported it."
     )

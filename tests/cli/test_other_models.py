@@ -63,7 +63,7 @@ def test_its_layers_and_ranges_are_compared(
 ) -> None:
     out, page = tmp_path / "drift.json", tmp_path / "page.html"
     options = ("--images", world.pictures, "--count", 2, "--layers", "--ranges", "--accept-baseline", "--out", out)
-    result = call("validate", artifacts[0], "--checkpoint", checkpoint, *options)
+    result = call("validate", artifacts[0], "--checkpoint", checkpoint, "--model", f"timm:{NAME}", *options)
     assert result.exit_code == 0, result.output
     report = json.loads(out.read_text(encoding="utf-8"))
     rows = report["layers"][0]["rows"]
@@ -72,7 +72,20 @@ def test_its_layers_and_ranges_are_compared(
     assert all(value["layer"].startswith(("model", "centre", "input")) for value in report["ranges"][0]["values"])
     result = call("report", artifacts[0].parent, out, "--out", page)
     assert result.exit_code == 0, result.output
-    assert "SHViT" not in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert "SHViT" not in text
+    assert f"--checkpoint other.safetensors --model timm:{NAME} --size 64x64 --recipe {NAME}-64-onnx-fp32." in text
+
+
+def test_validate_takes_the_model_from_the_artifact_and_refuses_another(
+    checkpoint: Path, artifacts: list[Path], world: SharedFiles, call: Call
+) -> None:
+    command = ("validate", artifacts[0], "--checkpoint", checkpoint, "--images", world.pictures, "--count", 2)
+    result = call(*command, "--accept-baseline")
+    assert result.exit_code == 0, result.output
+    result = call(*command, "--model", "shvit_s1")
+    assert result.exit_code == 2
+    assert "SHViT" in result.output
 
 
 def test_it_is_calibrated_and_benchmarked(

@@ -105,8 +105,11 @@ def _format_numbers(values: tuple[float, ...]) -> str:
 def _format_export_command(manifest: Manifest) -> str:
     """Return the command that reproduces the artifact from its checkpoint and recipe."""
     recipe_file = get_recipe_path(Path(manifest.artifact.name)).name
-    words = ("shvit-mobile", "export", "--target", manifest.target, "--checkpoint", manifest.model.source)
-    return shlex.join([*words, "--recipe", recipe_file])
+    height, width = manifest.preprocessing.size
+    words = ["shvit-mobile", "export", "--target", manifest.target, "--checkpoint", manifest.model.source]
+    if manifest.model.required_variant:
+        words += ["--model", manifest.model.required_variant]
+    return shlex.join([*words, "--size", f"{height}x{width}", "--recipe", recipe_file])
 
 
 def _build_report_inputs(report: ModelReport) -> list[_ReportInput]:

@@ -9,10 +9,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from shvit_mobile.errors import ConflictingParameters, InvalidValue
 
 from .console import print_note
-from .options import TargetChoice
+from .options import MODEL_PANEL, TargetChoice
 
 if TYPE_CHECKING:
     from shvit_mobile.contracts.manifest import Target
@@ -33,6 +35,16 @@ def _to_plain(value: Any) -> Any:
 def model_options(*, model: str | None = None, size: str | None = None, **given: Any) -> dict[str, Any]:
     """Return the fields of `ModelOptions`; `given` has those whose options have the same names and values."""
     return drop_none(variant=model, size=None if size is None else _parse_image_size(size), **given)
+
+
+def list_given_model_options(context: typer.Context) -> list[str]:
+    """Return the options about the model with which a command runs, as they are typed."""
+    given = [
+        (max(option.opts, key=len), context.params[option.name])
+        for option in context.command.params
+        if getattr(option, "rich_help_panel", None) == MODEL_PANEL and context.params.get(option.name) is not None
+    ]
+    return [str(word) for flag, value in given for word in (flag, *(value if isinstance(value, tuple) else (value,)))]
 
 
 def load_trained_model(**given: Any) -> TrainedModel:

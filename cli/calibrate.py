@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from shvit_mobile.errors import MissingParameter
 from shvit_mobile.report.formatting import format_decibels, format_points
 
 from . import options as opt
-from .arguments import calibration_options, drop_none, gate_options, model_options
+from .arguments import calibration_options, drop_none, gate_options, list_given_model_options, model_options
 from .console import print_json, print_note, print_table
 from .progress import JobProgress
 from .results import print_failed_baseline, to_contract_json
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 
 def calibrate(
+    context: typer.Context,
     images: Annotated[
         Path | None,
         typer.Argument(
@@ -92,10 +94,11 @@ def calibrate(
 
         with print_failed_baseline(as_json=as_json):
             result = calibrate(CalibrateConfig(**options), progress.follow)
-    _print_calibration(result, as_json)
+    command = ["shvit-mobile", "export", "--target", "all", *list_given_model_options(context)]
+    _print_calibration(result, shlex.join([*command, "--recipe", str(result.path)]), as_json)
 
 
-def _print_calibration(result: CalibrateResult, as_json: bool) -> None:
+def _print_calibration(result: CalibrateResult, next_command: str, as_json: bool) -> None:
     """Print what each pass gained, what each layer costs, and what the search tried."""
     for sentence in result.notes:
         print_note(f"note: {sentence}")
@@ -111,7 +114,7 @@ def _print_calibration(result: CalibrateResult, as_json: bool) -> None:
         print_table("", _build_search_table(result.search))
         for sentence in result.search.verdict.caveats:
             print_note(f"note: {sentence}")
-    print_table("", f"The recipe is {result.path}. Next: shvit-mobile export --target all --recipe {result.path}")
+    print_table("", f"The recipe is {result.path}. Next: {next_command}")
 
 
 def _build_pass_table(recipe: Recipe) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,12 @@ def test_it_is_calibrated_and_benchmarked(
     options = ("--count", 2, "--no-sensitivity", "--accept-baseline", "--out", tmp_path / "calibration")
     result = call("calibrate", world.pictures, *model, *options)
     assert result.exit_code == 0, result.output
+    after = shlex.split(result.output.partition("Next: shvit-mobile ")[2])
+    assert after[-1] == str(tmp_path / "calibration" / "recipe.json")
+    gate = ("--validate", world.pictures, "--min-agreement", 0, "--accept-baseline")
+    result = call(*("onnx" if word == "all" else word for word in after), *gate, "--out", tmp_path / "next")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "next" / artifacts[1].name).exists()
     timing = ("--rounds", 1, "--iterations", 1, "--warm-up", 0, "--no-roofline", "--json")
     result = call("benchmark", *artifacts, *timing)
     assert result.exit_code == 0, result.output

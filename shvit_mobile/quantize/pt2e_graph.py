@@ -6,6 +6,7 @@ same recipe always gives the same graph.
 
 from collections.abc import Callable
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, Recipe
 from shvit_mobile.deploy.activations import find_last_node, find_moved
-from shvit_mobile.deploy.exporting import export_model, get_module_path
+from shvit_mobile.deploy.exporting import export_model, get_argument, get_module_path
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import EqualizedHead
 from shvit_mobile.quantize import affine
@@ -70,23 +71,44 @@ def build_quantized_graph(
         prepared = prepare_pt2e(export_model(rewritten, example).module(), quantizer)
         # Observers of weights need one pass through the graph; the ranges of activations are fixed.
         prepared(example)
-        quantized = convert_pt2e(prepared)
-    _separate_reshaped_values(quantized)
-    return quantized
+        converted = convert_pt2e(prepared)
+    _separate_biases(converted)
+    _separate_reshaped_values(converted)
+    return converted
 
 
-def _separate_reshaped_values(graph: fx.GraphModule) -> None:
+def _separate_biases(graph_module: fx.GraphModule) -> None:
+    """Give each call of a layer a bias of its own, in place.
+
+    XNNPACK's bias is integers in units of the weight's scale times the input's. ExecuTorch computes them once for a
+    constant, with the scale of the first input.
+    """
+    seen = set[Any]()
+    for node in graph_module.graph.nodes:
+        bias = get_argument(node, 2, "bias") if node.target in _LAYER_OPERATORS else None
+        if not isinstance(bias, fx.Node) or bias.op != "get_attr":
+            continue
+        if bias.target in seen:
+            name = f"bias_of_{node.name}"
+            graph_module.register_buffer(name, attrgetter(str(bias.target))(graph_module).detach().clone())
+            with graph_module.graph.inserting_before(node):
+                node.replace_input_with(bias, graph_module.graph.get_attr(name))
+        seen.add(bias.target)
+    graph_module.recompile()
+
+
+def _separate_reshaped_values(graph_module: fx.GraphModule) -> None:
     """Dequantize a value again for each reshape of it that shares it with other operators.
 
     A reshape takes its value contiguous, a convolution channels last. ExecuTorch 1.4.1 copies the dequantized value
     from one layout to the other, and then gives the copy to all users, those that need the first layout among them.
     """
-    for node in list(graph.graph.nodes):
+    for node in list(graph_module.graph.nodes):
         if node.target == _DEQUANTIZE and len(node.users) > 1:
             for reshape in [user for user in node.users if user.target == _ATEN.reshape.default]:
-                with graph.graph.inserting_before(reshape):
-                    reshape.replace_input_with(node, graph.graph.node_copy(node))
-    graph.recompile()
+                with graph_module.graph.inserting_before(reshape):
+                    reshape.replace_input_with(node, graph_module.graph.node_copy(node))
+    graph_module.recompile()
 
 
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]

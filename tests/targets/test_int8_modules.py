@@ -12,7 +12,6 @@ from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.families.any_module import wrap_module
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.runtimes import open_runner
@@ -174,11 +173,6 @@ def deployed(request: pytest.FixtureRequest) -> DeployForm:
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_target_answers_as_the_simulation(target: Target, deployed: DeployForm, tmp_path: Path) -> None:
     recipe = build_plain_recipe(deployed)
-    if target == "executorch" and isinstance(deployed.module.model, Twice):
-        # Why is not known. A wrong artifact is not written.
-        with pytest.raises(VerificationFailed, match="does not compute what its recipe says"):
-            lower(deployed, recipe, target, tmp_path, options=OPTIONS[target])
-        return
     pixels = draw_smooth_pixels(8, SIZE, seed=3)
     with torch.no_grad():
         reference, simulated = deployed.module(pixels), simulate_int8(deployed, recipe)(pixels)

@@ -134,7 +134,7 @@ class Local(nn.Module):
         x = x + self.wide(x)
         query, key, value = self.query(x), self.key(x), self.value(x)
         local = self.local(value)
-        query, key, value = (one.reshape(len(x), 2, 4, -1) for one in (query, key, value))
+        query, key, value = (one.reshape(x.shape[0], 2, 4, -1) for one in (query, key, value))
         mixed = value @ (query.transpose(-1, -2) @ key / 9).softmax(-1)
         return self.head((local + mixed.reshape(local.shape)).mean((2, 3)))
 

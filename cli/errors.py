@@ -29,6 +29,7 @@ _OPTION_NAMES = {
     "precision": ("quantize",),
     "precisions": ("quantize",),
     "targets": ("target",),
+    "delegates": ("delegate",),
     "variant": ("model",),
     "crop_ratio": ("crop",),
     "resize_mode": ("resize",),

@@ -84,11 +84,7 @@ def export(
                 "opset": ("--opset", opset),
                 "dynamic_batch": ("--static-batch", False if static_batch else None),
             },
-            "executorch": {
-                "delegate": ("--delegate", delegate),
-                "stem": ("--stem", stem),
-                "head": ("--head", head),
-            },
+            "executorch": {"stem": ("--stem", stem), "head": ("--head", head)},
         },
     )
     delegated = None if require_delegated is None else parse_share("--require-delegated", require_delegated)
@@ -100,7 +96,13 @@ def export(
         | gate_options(validation=validate, labels_csv=labels_csv, validation_count=validate_count)
         | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1)
         | {"accept_baseline": accept_baseline}
-        | drop_none(precisions=quantize, recipe=recipe, require_delegated=delegated, golden_images=golden_images)
+        | drop_none(
+            delegates=delegate,
+            precisions=quantize,
+            recipe=recipe,
+            require_delegated=delegated,
+            golden_images=golden_images,
+        )
         | drop_none(out=out, overwrite=overwrite, report=report, card=card, license=license)
     )
     _run_export(options | given, dry_run=dry_run, as_json=as_json)

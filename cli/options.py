@@ -17,6 +17,7 @@ ChannelValues = tuple[float, float, float]
 # Options that may be repeated take enumerations, because Typer has no lists of literals. The library's own lists of
 # these names are slow to import; a test compares them.
 TargetChoice = StrEnum("TargetChoice", "coreml executorch onnx all")
+DelegateChoice = StrEnum("DelegateChoice", "xnnpack coreml")
 PrecisionChoice = StrEnum("PrecisionChoice", "fp32 fp16 int8 int8-dynamic int8-weights palette-8 palette-6 palette-4")
 # In the order of the library's PTQ passes.
 PassChoice = StrEnum("PassChoice", "exact-input equalize clip-weights gptq bias-correction none")
@@ -163,21 +164,26 @@ StaticBatch = Annotated[
     bool, option(TARGET_PANEL, "onnx: fix the batch size at 1 (default: any batch size).", "--static-batch")
 ]
 Delegate = Annotated[
-    Literal["xnnpack"] | None,
-    option(TARGET_PANEL, "executorch: what runs the program on the phone (default: xnnpack)."),
+    list[DelegateChoice] | None,
+    option(
+        TARGET_PANEL,
+        "executorch: what runs the program: xnnpack on the CPU, or coreml on Apple's systems; repeatable (default: "
+        "xnnpack).",
+        metavar="|".join(DelegateChoice),
+    ),
 ]
 Stem = Annotated[
     Literal["plain", "space-to-depth"] | None,
     option(
         TARGET_PANEL,
-        "executorch: the input, an image or its 2x2 blocks as channels, which is faster (default: plain).",
+        "xnnpack: the input, an image or its 2x2 blocks as channels, which is faster (default: plain).",
     ),
 ]
 Head = Annotated[
     Literal["auto", "float", "int8-dynamic"] | None,
     option(
         TARGET_PANEL,
-        "executorch: precision of the last layer under int8; auto takes int8-dynamic if there are many classes "
+        "xnnpack: precision of the last layer under int8; auto takes int8-dynamic if there are many classes "
         "(default: auto).",
     ),
 ]
@@ -187,7 +193,8 @@ Quantize = Annotated[
     list[PrecisionChoice] | None,
     option(
         PRECISION_PANEL,
-        f"Precision: {', '.join(PrecisionChoice)}; repeatable (default: fp16 for coreml, fp32 for other targets).",
+        f"Precision: {', '.join(PrecisionChoice)}; repeatable (default: fp16 for what Core ML runs, "
+        "fp32 for the rest).",
         metavar="PRECISION",
     ),
 ]
@@ -315,7 +322,9 @@ AcceptBaseline = Annotated[
 ]
 RequireDelegated = Annotated[
     str | None,
-    option(_GATES_PANEL, "executorch: share of operators that XNNPACK must run (default: 100%).", metavar="PERCENT"),
+    option(
+        _GATES_PANEL, "executorch: share of operators that the delegate must run (default: 100%).", metavar="PERCENT"
+    ),
 ]
 
 # Inspection of artifacts

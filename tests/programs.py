@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.manifest import Delegate
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
@@ -45,6 +46,7 @@ def lower_program(
     precision: Precision,
     stem: Literal["plain", "space-to-depth"] = "plain",
     head: Literal["auto", "float", "int8-dynamic"] = "auto",
+    delegate: Delegate = "xnnpack",
 ) -> LoweredProgram:
     """Lower the small model at an odd size to ExecuTorch in one precision."""
     folder = TemporaryDirectory()
@@ -54,7 +56,7 @@ def lower_program(
     recipe = calibrate_recipe(deployed, images, precision=precision, count=12)[0]
     if precision == "int8":
         recipe = recipe.model_copy(update={"float_layers": (FLOAT_LAYER,)})
-    options = ExecuTorchOptions(stem=stem, head=head)
+    options = ExecuTorchOptions(delegate=delegate, stem=stem, head=head)
     return LoweredProgram(deployed, recipe, lower(deployed, recipe, "executorch", Path(folder.name), options=options))
 
 

@@ -11,11 +11,16 @@ from shvit_mobile.errors import InvalidValue
 if TYPE_CHECKING:
     from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.contracts.drift_row import DriftRow
-    from shvit_mobile.contracts.manifest import Target
+    from shvit_mobile.contracts.manifest import QualifiedTarget
 
 Engine = Literal["executorch", "onnxruntime", "coreml", "openvino", "mnn", "litert", "torch", "torch-compile"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
-_ENGINE_BY_TARGET: dict[Target, Engine] = {"executorch": "executorch", "onnx": "onnxruntime", "coreml": "coreml"}
+_ENGINE_BY_TARGET: dict[QualifiedTarget, Engine] = {
+    "executorch": "executorch",
+    "executorch-coreml": "coreml",
+    "onnx": "onnxruntime",
+    "coreml": "coreml",
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ def create_subject(artifact: Artifact, batch: int = 1) -> BenchmarkSubject:
         )
     return BenchmarkSubject(
         name=artifact.path.name,
-        engine=_ENGINE_BY_TARGET[manifest.target],
+        engine=_ENGINE_BY_TARGET[manifest.qualified_target],
         precision=manifest.precision,
         source=str(artifact.path),
         shape=(batch, *rest),

@@ -99,6 +99,7 @@ def _load_onnxruntime(subject: BenchmarkSubject, threads: int) -> Inference:
 
 def load_coreml(subject: BenchmarkSubject, threads: int) -> Inference:
     from shvit_mobile.runtimes.coreml import CORE_ML_AVAILABLE, make_native_predictor
+    from shvit_mobile.targets.opened_package import OpenedPackage
 
     if not CORE_ML_AVAILABLE:
         raise ToolMissing(
@@ -106,7 +107,8 @@ def load_coreml(subject: BenchmarkSubject, threads: int) -> Inference:
             why="Core ML runs on Apple's systems only; the speed of the reference executor says nothing about it.",
             hint="Benchmark it on a Mac, or with the app on a phone.",
         )
-    predict = make_native_predictor(Path(subject.source))
+    package = OpenedPackage(Path(subject.source))
+    predict = make_native_predictor(package.path)
     values = _create_input(subject)
     images = values.transpose(0, 2, 3, 1) if subject.dtype == "uint8" else values
     return lambda: predict({subject.input_name: images})

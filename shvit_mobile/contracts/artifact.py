@@ -9,7 +9,7 @@ from shvit_mobile.contracts.document import has_checksum
 from shvit_mobile.contracts.files import check_file, read_text
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.goldens import GOLDENS_NAME, Goldens
-from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest, Target
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Delegate, Manifest, Target, qualify_target
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
 from shvit_mobile.errors import BadArtifact, ShvitError
@@ -193,8 +193,16 @@ def list_artifact_files(artifact: Path) -> tuple[Path, Path, Path, Path]:
     return artifact, get_recipe_path(artifact), get_goldens_path(artifact), get_manifest_path(artifact)
 
 
-def format_artifact_name(variant: str, size: tuple[int, int], target: Target, precision: str, suffix: str = "") -> str:
+def format_artifact_name(
+    variant: str,
+    size: tuple[int, int],
+    target: Target,
+    precision: str,
+    suffix: str = "",
+    *,
+    delegate: Delegate | None = None,
+) -> str:
     """Return a name such as `shvit_s1-224-coreml-int8.mlpackage`; other than square sizes are HEIGHTxWIDTH."""
     height, width = size
     shape = f"{height}" if height == width else f"{height}x{width}"
-    return f"{variant}-{shape}-{target}-{precision}{suffix}{TARGET_SUFFIXES[target]}"
+    return f"{variant}-{shape}-{qualify_target(target, delegate)}-{precision}{suffix}{TARGET_SUFFIXES[target]}"

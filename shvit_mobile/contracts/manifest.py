@@ -1,6 +1,6 @@
 """The manifest beside every artifact: everything that an app, a runner or a report needs to know about it."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,16 @@ from shvit_mobile.errors import BadArtifact
 
 Target = Literal["coreml", "executorch", "onnx"]
 TARGET_SUFFIXES: dict[Target, str] = {"coreml": ".mlpackage", "executorch": ".pte", "onnx": ".onnx"}
+# What runs an ExecuTorch program.
+Delegate = Literal["xnnpack", "coreml"]
+DELEGATES: tuple[Delegate, ...] = get_args(Delegate)
+# A target, and the delegate unless it is XNNPACK: precisions, tolerances, runners and names of files depend on both.
+QualifiedTarget = Literal["coreml", "executorch", "executorch-coreml", "onnx"]
+
+
+def qualify_target(target: Target, delegate: Delegate | None) -> QualifiedTarget:
+    """Return the qualified name of a target; `delegate` is None for targets without delegates."""
+    return "executorch-coreml" if delegate == "coreml" else target
 
 
 class ArtifactFile(Contract):
@@ -196,6 +206,8 @@ class Manifest(Document):
             return "output: a classifier gives probabilities and a label"
         if self.inventory.quantized_layers and self.precision not in INT8_ARITHMETIC:
             return f"inventory.quantized_layers: {self.precision} has none"
+        if self.delegate not in (None, *DELEGATES):
+            return f"options.delegate: {self.delegate} is no delegate"
         if self.delegation is not None and self.target != "executorch":
             return f"delegation: {self.target} has no delegates"
         if self.golden and (fault := find_golden_fault(self.golden.logits, classes, self.golden.tolerance)):
@@ -211,6 +223,22 @@ class Manifest(Document):
             return f"drift.artifact: it is of {self.drift.artifact}"
         stated, known = (self.drift.target, self.drift.precision), (self.target, self.precision_name)
         return "" if stated == known else f"drift: it is of {' '.join(stated)}, not of {' '.join(known)}"
+
+    @property
+    def delegate(self) -> Delegate | None:
+        """What runs an ExecuTorch program; None for other targets."""
+        # Earlier versions called the option `backend`.
+        named = self.options.get("delegate", self.options.get("backend", "xnnpack"))
+        return named if self.target == "executorch" else None  # type: ignore[return-value]
+
+    @property
+    def qualified_target(self) -> QualifiedTarget:
+        return qualify_target(self.target, self.delegate)
+
+    @property
+    def is_coreml(self) -> bool:
+        """Whether Core ML runs the artifact: it is a package, or a program with Core ML's delegate."""
+        return self.qualified_target in ("coreml", "executorch-coreml")
 
     @property
     def precision_name(self) -> str:

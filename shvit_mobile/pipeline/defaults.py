@@ -1,11 +1,16 @@
 """The one set of defaults of all workflows; the embedded demo model and its images among them."""
 
 from shvit_mobile import demo
-from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.manifest import QualifiedTarget
 from shvit_mobile.contracts.recipe import Precision
 
 # The precision of each target where none is given.
-DEFAULT_PRECISIONS: dict[Target, Precision] = {"coreml": "fp16", "executorch": "fp32", "onnx": "fp32"}
+DEFAULT_PRECISIONS: dict[QualifiedTarget, Precision] = {
+    "coreml": "fp16",
+    "executorch": "fp32",
+    "executorch-coreml": "fp16",
+    "onnx": "fp32",
+}
 CALIBRATION_COUNT = 256
 # Enough to rank sixty layers: their shares of the error differ a thousandfold.
 SENSITIVITY_COUNT = 64

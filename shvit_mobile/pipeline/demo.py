@@ -2,22 +2,20 @@
 
 from pathlib import Path
 
-from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.pipeline.defaults import VALIDATION_IMAGES
-from shvit_mobile.pipeline.export import ExportConfig, ExportResult, export
+from shvit_mobile.pipeline.export import ExportConfig, ExportJob, ExportResult, export
 from shvit_mobile.progress import StepCallback
 
-DEMO_JOBS: tuple[tuple[Target, Precision], ...] = (
-    ("onnx", "fp32"),
-    ("onnx", "int8"),
-    ("coreml", "fp32"),
-    ("coreml", "fp16"),
-    ("coreml", "int8"),
-    ("coreml", "int8-weights"),
-    ("executorch", "fp32"),
-    ("executorch", "int8"),
+DEMO_JOBS = (
+    ExportJob("onnx", "fp32"),
+    ExportJob("onnx", "int8"),
+    ExportJob("coreml", "fp32"),
+    ExportJob("coreml", "fp16"),
+    ExportJob("coreml", "int8"),
+    ExportJob("coreml", "int8-weights"),
+    ExportJob("executorch", "fp32"),
+    ExportJob("executorch", "int8"),
 )
 REPORT_FILE = "drift_report.json"
 

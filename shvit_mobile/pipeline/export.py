@@ -1,14 +1,21 @@
 """The export workflow: a checkpoint to artifacts, each lowered, run, compared with the checkpoint and recorded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
 from shvit_mobile.contracts.artifact import Artifact, list_artifact_files
 from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict, PredictionChanges
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Target
+from shvit_mobile.contracts.manifest import (
+    DELEGATES,
+    TARGET_SUFFIXES,
+    Delegate,
+    QualifiedTarget,
+    Target,
+    qualify_target,
+)
 from shvit_mobile.contracts.outputs import check_writable, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, PRECISIONS, Precision, Recipe
@@ -46,7 +53,21 @@ from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides,
 from shvit_mobile.report.model_card import CARD_FILE, UNKNOWN_LICENSE, check_card, check_license, render_model_card
 from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS, list_unsupported
 from shvit_mobile.targets.delegation import describe_delegation_shortfall
+from shvit_mobile.targets.executorch import ExecuTorchOptions
 from shvit_mobile.targets.target_options import TargetOptions
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """One artifact to export: its target, its precision, and the target's options (default: the target's defaults)."""
+
+    target: Target
+    precision: Precision
+    options: TargetOptions | None = None
+
+    @property
+    def qualified_target(self) -> QualifiedTarget:
+        return _qualify(self.target, self.options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +78,9 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
 
     Attributes:
         targets: "coreml", "executorch", "onnx"; "all" leaves out what a target lacks, with a note.
-        precisions: Of every target (default: fp16 for coreml, fp32 for the others).
-        jobs: The target and the precision of each artifact, instead of `targets` and `precisions`.
+        delegates: What runs ExecuTorch's programs: "xnnpack", "coreml" (default: that of its options, or xnnpack).
+        precisions: Of every target (default: fp16 for what Core ML runs, fp32 for the others).
+        jobs: The artifacts, instead of `targets`, `delegates`, `precisions` and `options`.
         recipe: A recipe file, instead of `precisions` and a calibration.
         options: The options object of a target, by its name.
         require_delegated: The share of operators that ExecuTorch's backend must take, 0 to 1 (default: 1).
@@ -72,8 +94,9 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
     """
 
     targets: Sequence[Target | Literal["all"]] = ()
+    delegates: Sequence[Delegate] = ()
     precisions: Sequence[Precision] = ()
-    jobs: Sequence[tuple[Target, Precision]] = ()
+    jobs: Sequence[ExportJob] = ()
     recipe: AnyPath | None = None
     options: Mapping[Target, TargetOptions] = field(default_factory=dict)
     require_delegated: float | None = None
@@ -85,17 +108,31 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
     card: bool = False
     license: str | None = None
 
-    def resolve_jobs(self) -> tuple[tuple[Target, Precision], ...]:
-        """Return `jobs`, or each target in each precision or in its default one."""
+    def resolve_jobs(self) -> tuple[ExportJob, ...]:
+        """Return `jobs`, or each target, with each delegate, in each precision or in its default one."""
         if self.jobs:
             return tuple(self.jobs)
         named = (one for name in self.targets for one in (TARGET_SUFFIXES if name == "all" else (name,)))
         targets = [parse_choice(name, TARGET_SUFFIXES, "target") for name in dict.fromkeys(named)]
         return tuple(
-            (target, parse_choice(precision, PRECISIONS, "precision"))
+            ExportJob(target, parse_choice(precision, PRECISIONS, "precision"), options)
             for target in targets
-            for precision in dict.fromkeys(self.precisions) or (DEFAULT_PRECISIONS[target],)
+            for options in self._list_options(target)
+            for precision in dict.fromkeys(self.precisions) or (DEFAULT_PRECISIONS[_qualify(target, options)],)
         )
+
+    def _list_options(self, target: Target) -> list[TargetOptions | None]:
+        """Return the options of a target, for ExecuTorch once for each delegate."""
+        options = self.options.get(target)
+        if target != "executorch" or not self.delegates:
+            return [options]
+        given = options if isinstance(options, ExecuTorchOptions) else ExecuTorchOptions()
+        delegates = [parse_choice(name, DELEGATES, "delegate") for name in dict.fromkeys(self.delegates)]
+        return [replace(given, delegate=delegate) for delegate in delegates]
+
+
+def _qualify(target: Target, options: TargetOptions | None) -> QualifiedTarget:
+    return qualify_target(target, options.delegate if options else None)
 
 
 @dataclass(frozen=True)
@@ -103,7 +140,7 @@ class ExportPlan:
     """An export that nothing is in the way of.
 
     Attributes:
-        jobs: Target and precision of each artifact.
+        jobs: The artifacts to make.
         recipe: The recipe of `config.recipe`, with its overrides; None where each precision gets its own.
         calibration: All images to calibrate on; None where nothing is calibrated.
         validation: The images to compare on; None where nothing is compared.
@@ -116,7 +153,7 @@ class ExportPlan:
 
     config: ExportConfig
     trained: TrainedModel
-    jobs: tuple[tuple[Target, Precision], ...]
+    jobs: tuple[ExportJob, ...]
     recipe: tuple[Recipe, ParameterOverrides | None] | None
     calibration: ImageSet | None
     validation: ImageSet | None
@@ -194,7 +231,7 @@ def export(config: ExportConfig, progress: StepCallback | None = None) -> Export
     """
     steps = Steps(progress)
     plan = plan_export(config, steps)
-    precisions = tuple(dict.fromkeys(precision for _, precision in plan.jobs))
+    precisions = tuple(dict.fromkeys(job.precision for job in plan.jobs))
     compared = 0 if plan.validation is None else 1 + len(plan.jobs)
     steps.expect(3 + len(precisions) + len(plan.jobs) + compared)
     float_run = None
@@ -204,17 +241,17 @@ def export(config: ExportConfig, progress: StepCallback | None = None) -> Export
     deployed = plan.deployed or _fold(plan.trained, steps)
     recipes = {precision: _make_recipe(plan, deployed, precision, steps, float_run) for precision in precisions}
     artifacts = []
-    for target, precision in plan.jobs:
-        recipe, overrides = recipes[precision]
-        with steps.step(f"Lowering to {target} in {recipe.precision_name}"):
+    for job in plan.jobs:
+        recipe, overrides = recipes[job.precision]
+        with steps.step(f"Lowering to {job.qualified_target} in {recipe.precision_name}"):
             artifacts.append(
                 lower(
                     deployed,
                     recipe,
-                    target,
+                    job.target,
                     config.out,
                     overrides=overrides,
-                    options=config.options.get(target),
+                    options=job.options,
                     goldens=plan.goldens,
                     overwrite=config.overwrite,
                     has_gate=config.gate is not None,
@@ -246,30 +283,30 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
     check_writable(Path(config.out))
     card = _check_card_options(config)
     check_output_file(config.report, overwrite=config.overwrite)
-    calibrates = config.recipe is None and any(precision == "int8" for _, precision in jobs)
+    calibrates = config.recipe is None and any(job.precision == "int8" for job in jobs)
     _check_calibration_options(config, calibrates=calibrates)
     config.check_calibration_options()
     recipe = None if config.recipe is None else load_recipe(config.recipe)
     if recipe is not None:
-        jobs = tuple(dict.fromkeys((target, recipe[0].precision) for target, _ in jobs))
+        jobs = tuple(dict.fromkeys(replace(job, precision=recipe[0].precision) for job in jobs))
     jobs, skipped = _select_jobs(config, jobs)
-    for target, precision in jobs:
-        if target in config.options:
-            config.options[target].check_precision(precision)
+    for job in jobs:
+        if job.options:
+            job.options.check_precision(job.precision)
     with steps.step("Loading the checkpoint"):
         trained = config.load_model()
-    for target, precision in jobs:
-        if target in config.options:
-            check_target_options(trained, precision, config.options[target])
+    for job in jobs:
+        if job.options:
+            check_target_options(trained, job.precision, job.options)
     paths = tuple(
         plan_artifact_path(
             trained,
-            recipe[0].precision_name if recipe else precision,
-            target,
+            recipe[0].precision_name if recipe else job.precision,
+            job.target,
             Path(config.out),
-            config.options.get(target),
+            job.options,
         )
-        for target, precision in jobs
+        for job in jobs
     )
     for path in paths:
         check_artifact_overwrite(path, overwrite=config.overwrite)
@@ -292,23 +329,23 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
     return ExportPlan(config, trained, jobs, recipe, calibration, images, goldens, paths, card, skipped, deployed)
 
 
-def _select_jobs(
-    config: ExportConfig, jobs: Sequence[tuple[Target, Precision]]
-) -> tuple[tuple[tuple[Target, Precision], ...], tuple[str, ...]]:
+def _select_jobs(config: ExportConfig, jobs: Sequence[ExportJob]) -> tuple[tuple[ExportJob, ...], tuple[str, ...]]:
     """Return the jobs whose target has the precision, and a sentence for each that "all" leaves out.
 
     Raises:
         BadRecipe: If a target that is named lacks a precision, or all of them lack it.
     """
     selected, skipped = [], []
-    for target, precision in jobs:
-        has = any(other == precision and precision not in NEAREST_PRECISIONS[one] for one, other in jobs)
-        if precision in NEAREST_PRECISIONS[target] and has and "all" in config.targets and target not in config.targets:
-            nearest, why = NEAREST_PRECISIONS[target][precision]
-            skipped.append(f"No {precision} for {target}: {why}. The nearest is {nearest}.")
+    available = {job.precision for job in jobs if job.precision not in NEAREST_PRECISIONS[job.qualified_target]}
+    for job in jobs:
+        target, lacking = job.qualified_target, NEAREST_PRECISIONS[job.qualified_target]
+        implied = "all" in config.targets and job.target not in config.targets
+        if job.precision in lacking and job.precision in available and implied:
+            nearest, why = lacking[job.precision]
+            skipped.append(f"No {job.precision} for {target}: {why}. The nearest is {nearest}.")
         else:
-            check_target_precision(target, precision)
-            selected.append((target, precision))
+            check_target_precision(target, job.precision)
+            selected.append(job)
     return tuple(selected), tuple(skipped)
 
 
@@ -317,7 +354,7 @@ def _fold(trained: TrainedModel, steps: Steps) -> DeployForm:
         return to_deploy_form(trained)
 
 
-def _check_config(config: ExportConfig, jobs: Sequence[tuple[Target, Precision]]) -> None:
+def _check_config(config: ExportConfig, jobs: Sequence[ExportJob]) -> None:
     """Raise where the options alone decide that the export makes no sense."""
     if not jobs:
         raise MissingParameter(
@@ -326,10 +363,16 @@ def _check_config(config: ExportConfig, jobs: Sequence[tuple[Target, Precision]]
             hint="Set `targets=coreml`.",
             parameter="targets",
         )
-    targets = {target for target, _ in jobs}
+    targets = {job.target for job in jobs}
     for target in config.options:
         if target not in targets:
             raise ConflictingParameters(f"Options for {target} are given, but {target} is not among the targets.")
+    if config.delegates and "executorch" not in targets:
+        raise ConflictingParameters(
+            "`delegates` is given without `targets=executorch`.",
+            why="Other targets have no delegates.",
+            parameter="delegates",
+        )
     if config.require_delegated is not None:
         if "executorch" not in targets:
             raise ConflictingParameters(
@@ -409,7 +452,7 @@ def conclude(
     unsupported = (
         f"{artifact.path.name}: {sentence}"
         for artifact in artifacts
-        for sentence in list_unsupported(artifact.manifest.recipe, artifact.manifest.target)
+        for sentence in list_unsupported(artifact.manifest.recipe, artifact.manifest.qualified_target)
     )
     calibrated = {artifact.manifest.recipe.precision: artifact.manifest.recipe for artifact in artifacts}
     calibration = (

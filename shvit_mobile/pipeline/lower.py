@@ -26,8 +26,10 @@ from shvit_mobile.contracts.manifest import (
     Inventory,
     Manifest,
     ModelProvenance,
+    QualifiedTarget,
     RampGolden,
     Target,
+    qualify_target,
 )
 from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
@@ -94,7 +96,7 @@ def lower(
             does not suit the checkpoint; nothing is written.
     """
     parse_choice(target, TARGET_SUFFIXES, "target")
-    check_target_precision(target, recipe.precision)
+    check_target_precision(qualify_target(target, options.delegate if options else None), recipe.precision)
     module = import_module(TARGET_MODULES[target][0])
     options = options or getattr(module, TARGET_MODULES[target][1])()
     final = plan_artifact_path(deployed.trained, recipe.precision_name, target, Path(out), options)
@@ -135,8 +137,9 @@ def plan_artifact_path(
     trained: TrainedModel, precision: str, target: Target, out: Path, options: TargetOptions | None = None
 ) -> Path:
     """Return where `lower` would write an artifact; `precision` is the `precision_name` of its recipe."""
-    suffix = options.suffix if options else ""
-    return out / format_artifact_name(trained.variant, trained.preprocessing.size, target, precision, suffix)
+    suffix, delegate = (options.suffix, options.delegate) if options else ("", None)
+    size = trained.preprocessing.size
+    return out / format_artifact_name(trained.variant, size, target, precision, suffix, delegate=delegate)
 
 
 def check_artifact_overwrite(path: Path, *, overwrite: bool) -> None:
@@ -152,7 +155,7 @@ def _get_artifact_folders(path: Path) -> Mapping[Path, str]:
     return {path: "Manifest.json", **goldens} if path.suffix == TARGET_SUFFIXES["coreml"] else goldens
 
 
-def check_target_precision(target: Target, precision: Precision) -> None:
+def check_target_precision(target: QualifiedTarget, precision: Precision) -> None:
     """Raise `BadRecipe` if the target lacks the precision."""
     lacking = NEAREST_PRECISIONS[target]
     if precision in lacking:

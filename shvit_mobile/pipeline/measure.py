@@ -68,7 +68,7 @@ def count_steps(artifacts: Sequence[Artifact], rungs: Sequence[SimulatedRung], c
 
 def runs_on_arm64(artifact: Artifact) -> bool:
     """Whether the artifact can run on emulated ARM64."""
-    return artifact.manifest.target == "executorch"
+    return artifact.manifest.delegate == "xnnpack"
 
 
 @dataclass(frozen=True)

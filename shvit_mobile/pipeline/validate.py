@@ -101,7 +101,7 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
         artifacts = [open_artifact(path) for path in config.artifacts]
     notes += [note for artifact in artifacts for note in artifact.notes]
     # The layers of some artifacts cannot be compared; of all of them, that is an error.
-    if config.layers and all(artifact.manifest.target in OPAQUE_TARGETS for artifact in artifacts):
+    if config.layers and all(artifact.manifest.qualified_target in OPAQUE_TARGETS for artifact in artifacts):
         check_probe_support(artifacts[0])
     if config.write:
         check_overwrite(*(get_manifest_path(artifact.path) for artifact in artifacts), overwrite=True)
@@ -149,7 +149,7 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
             gate=verdict,
         )
     notes += [
-        f"{artifact.path.name} ran on this machine only: only ExecuTorch artifacts run on emulated ARM64."
+        f"{artifact.path.name} ran on this machine only: only programs for XNNPACK run on emulated ARM64."
         for artifact in artifacts
         if cpus and not runs_on_arm64(artifact)
     ]
@@ -212,8 +212,8 @@ def _compare_all_layers(
     """Compare the layers of each artifact that shows them; note each that does not."""
     reports = []
     for artifact, images in zip(artifacts, image_sets, strict=True):
-        if artifact.manifest.target in OPAQUE_TARGETS:
-            notes.append(f"No layers of {artifact.path.name}. {OPAQUE_TARGETS[artifact.manifest.target]}")
+        if (target := artifact.manifest.qualified_target) in OPAQUE_TARGETS:
+            notes.append(f"No layers of {artifact.path.name}. {OPAQUE_TARGETS[target]}")
             continue
         some = images.sample(min(LAYER_COUNT, len(images)), seed)
         with steps.step(f"Comparing the layers of {artifact.path.name}") as progress:

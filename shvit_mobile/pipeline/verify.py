@@ -93,7 +93,7 @@ def verify_artifact(
             parameter="precision",
         )
     manifest = artifact.manifest
-    tolerance = compute_tolerance(manifest.target, manifest.precision, logits)
+    tolerance = compute_tolerance(manifest.qualified_target, manifest.precision, logits)
     error = float(np.abs(logits - expected).max())
     if manifest.precision in BOUNDED_PRECISIONS and error > LOWERING_FACTOR * tolerance:
         raise VerificationFailed(

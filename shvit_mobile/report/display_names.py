@@ -8,10 +8,11 @@ from shvit_mobile.report.formatting import COMPUTE_NAMES, NO_VALUE, format_targe
 
 def format_label(name: str, target: str | None, precision: str | None) -> str:
     """Return "ExecuTorch int8, blocks" for shvit_s1-224-executorch-int8-blocks.pte; other names stay as they are."""
-    head, found, tail = name.rpartition(".")[0].partition(f"-{target}-{precision}")
-    if not found or not head or (tail and not tail.startswith("-")):
-        return name
-    return f"{format_target(target)} {precision}{f', {tail[1:]}' if tail else ''}"
+    for known in (target, f"{target}-coreml"):
+        head, found, tail = name.rpartition(".")[0].partition(f"-{known}-{precision}")
+        if found and head and (not tail or tail.startswith("-")):
+            return f"{format_target(known)} {precision}{f', {tail[1:]}' if tail else ''}"
+    return name
 
 
 def format_artifact_label(one: ReportArtifact) -> str:

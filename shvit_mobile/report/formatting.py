@@ -25,7 +25,12 @@ PRECISION_ORDER = (
 )
 # The order of targets on the ladder.
 TARGET_ORDER = ("onnx", "coreml", "executorch")
-_TARGET_NAMES = {"onnx": "ONNX", "coreml": "Core ML", "executorch": "ExecuTorch"}
+_TARGET_NAMES = {
+    "onnx": "ONNX",
+    "coreml": "Core ML",
+    "executorch": "ExecuTorch",
+    "executorch-coreml": "ExecuTorch with Core ML",
+}
 COMPUTE_NAMES = {
     "cpu": "CPU",
     "cpu-and-gpu": "CPU + GPU",

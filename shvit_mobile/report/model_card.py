@@ -170,7 +170,7 @@ def _format_artifacts(manifests: Iterable[Manifest]) -> Iterator[str]:
         (
             (
                 _format_code(manifest.artifact.name),
-                format_target(manifest.target),
+                format_target(manifest.qualified_target),
                 manifest.precision_name,
                 format_megabytes(manifest.artifact.bytes),
                 str(manifest.inventory.quantized_layers),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 # Modules and classes as text, so that running an ONNX file imports neither coremltools nor ExecuTorch.
 _RUNNERS = {
     "coreml": ("shvit_mobile.runtimes.coreml", "CoreMLRunner"),
+    "executorch-coreml": ("shvit_mobile.runtimes.coreml", "CoreMLRunner"),
     "executorch": ("shvit_mobile.runtimes.executorch", "ExecuTorchRunner"),
     "onnx": ("shvit_mobile.runtimes.onnxruntime", "ONNXRuntimeRunner"),
 }
@@ -24,6 +25,6 @@ def open_runner(artifact: Artifact) -> Runner:
         BadArtifact: If the runtime rejects the artifact.
         ToolMissing: If the runtime is not installed.
     """
-    module, name = _RUNNERS[artifact.manifest.target]
+    module, name = _RUNNERS[artifact.manifest.qualified_target]
     runner: Runner = getattr(import_module(module), name)(artifact)
     return runner

@@ -1,4 +1,4 @@
-"""Run Core ML artifacts: with Core ML on macOS, with the reference executor elsewhere."""
+"""Run Core ML packages and ExecuTorch programs that contain one: with Core ML on macOS, elsewhere with the executor."""
 
 import platform
 import sys
@@ -18,6 +18,7 @@ from shvit_mobile.quiet import import_library
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.runtimes.mil.workers import WorkerPool
 from shvit_mobile.runtimes.runner import build_mismatch_error, check_size, prepare_input
+from shvit_mobile.targets.opened_package import OpenedPackage
 
 CORE_ML_AVAILABLE = sys.platform == "darwin"
 REFERENCE_ENGINE = "shvit-mobile reference executor"
@@ -31,20 +32,21 @@ class CoreMLRunner:
     engine: str
 
     def __init__(self, artifact: Artifact) -> None:
-        """Load the package.
+        """Load the package, or that of a program's delegate.
 
         Raises:
             BadArtifact: If it is damaged, or its inputs or outputs differ from the manifest.
             UnsupportedOperator: If the reference executor does not implement one of its operators.
-            ToolMissing: If coremltools is not installed.
+            ToolMissing: If coremltools is not installed, or for a program executorch.
         """
         self._artifact = artifact
+        self._package = OpenedPackage(artifact.path)
         if CORE_ML_AVAILABLE:
             self.execution, self.engine = "native", f"Core ML on macOS {platform.mac_ver()[0]}"
-            self._predict = make_native_predictor(artifact.path)
+            self._predict = make_native_predictor(self._package.path)
         else:
             self.execution, self.engine = "reference", REFERENCE_ENGINE
-            self._predict = _make_reference_predictor(artifact)
+            self._predict = _make_reference_predictor(artifact, self._package.path)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the logits of images; see `Runner.run`. Core ML predicts one image at a time."""
@@ -71,8 +73,8 @@ def prepare_images(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[Any
     return pixels if manifest.preprocessing.channel_order == "rgb" else pixels[..., ::-1]
 
 
-def _make_reference_predictor(artifact: Artifact) -> PredictFunction:
-    program = CoreMLProgram(artifact.path)
+def _make_reference_predictor(artifact: Artifact, package: Path) -> PredictFunction:
+    program = CoreMLProgram(package)
     if artifact.manifest.input.name not in program.inputs:
         raise build_mismatch_error(
             f"{artifact.path} takes {', '.join(program.inputs)}, no '{artifact.manifest.input.name}'."

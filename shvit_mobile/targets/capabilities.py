@@ -1,6 +1,6 @@
 """The parts of a recipe that a target does not support, why, and what it does instead."""
 
-from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.manifest import QualifiedTarget
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, INT8_ARITHMETIC, PALETTE_PRECISIONS, Precision, Recipe
 
 _ONLY_CONVOLUTION_RANGES = "a recipe has ranges only of dense convolutions"
@@ -8,13 +8,14 @@ _ONLY_STATIC_RANGES = "its int8 ranges are fixed in the file, not computed from 
 _NO_PALETTES = "it multiplies integers by scales and has no lookup tables"
 
 # The nearest supported precision for each unsupported one, and why it is not supported.
-NEAREST_PRECISIONS: dict[Target, dict[Precision, tuple[Precision, str]]] = {
+NEAREST_PRECISIONS: dict[QualifiedTarget, dict[Precision, tuple[Precision, str]]] = {
     "coreml": {"int8-dynamic": ("int8", _ONLY_STATIC_RANGES)},
     "executorch": {
         "fp16": ("fp32", "its programs for XNNPACK compute in float32"),
         "int8-weights": ("int8-dynamic", "XNNPACK multiplies int8 weights by int8 activations"),
         **dict.fromkeys(PALETTE_PRECISIONS, ("int8-dynamic", _NO_PALETTES)),
     },
+    "executorch-coreml": {"int8-dynamic": ("int8", _ONLY_STATIC_RANGES)},
     "onnx": {
         "fp16": ("fp32", "ONNX Runtime's CPU kernels compute in float32"),
         "int8-dynamic": ("int8", _ONLY_STATIC_RANGES),
@@ -24,13 +25,13 @@ NEAREST_PRECISIONS: dict[Target, dict[Precision, tuple[Precision, str]]] = {
 }
 
 # Why a target keeps a kind in float that the recipe has in int8 (default: ONLY_CONVOLUTION_RANGES).
-_FLOAT_KIND_REASONS: dict[tuple[Target, str], str] = {
+_FLOAT_KIND_REASONS: dict[tuple[QualifiedTarget, str], str] = {
     ("executorch", "attention"): "XNNPACK has no int8 softmax",
     ("executorch", "head"): "an int8 head is a separate option, head int8-dynamic",
 }
 
 
-def list_unsupported(recipe: Recipe, target: Target) -> list[str]:
+def list_unsupported(recipe: Recipe, target: QualifiedTarget) -> list[str]:
     """Return one sentence for each part of a recipe that a target does not support."""
     if recipe.precision in NEAREST_PRECISIONS[target]:
         nearest, why = NEAREST_PRECISIONS[target][recipe.precision]
@@ -43,7 +44,7 @@ def list_unsupported(recipe: Recipe, target: Target) -> list[str]:
     return [f"{target} does not keep {layers} in float: under {recipe.precision} only whole kinds can stay in float."]
 
 
-def _explain_float_kinds(recipe: Recipe, target: Target) -> list[str]:
+def _explain_float_kinds(recipe: Recipe, target: QualifiedTarget) -> list[str]:
     """Return a sentence for each reason why a target keeps kinds in float that the recipe has in int8."""
     reasons: dict[str, list[str]] = {}
     for kind in FLOAT_KINDS:

@@ -1,4 +1,4 @@
-"""The ExecuTorch target: lower a deploy form to a .pte program for XNNPACK, ExecuTorch's backend for phone CPUs."""
+"""The ExecuTorch target: lower a deploy form to a .pte program for XNNPACK, on phone CPUs, or for Core ML."""
 
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, count_blocks
-from shvit_mobile.contracts.manifest import InputContract, OutputContract
+from shvit_mobile.contracts.manifest import DELEGATES, Delegate, InputContract, OutputContract
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
@@ -19,13 +19,15 @@ from shvit_mobile.deploy.space_to_depth_stem import compute_border_values, conve
 from shvit_mobile.deploy.xnnpack_form import rewrite_graph, rewrite_modules
 from shvit_mobile.errors import BadRecipe, ConflictingParameters, VerificationFailed, parse_choice
 from shvit_mobile.quiet import import_library, silence_libraries
-from shvit_mobile.targets import build_result
+from shvit_mobile.targets import build_result, coreml_delegate
 from shvit_mobile.targets.build_result import BuildResult
 from shvit_mobile.targets.pte import inspect_program
 from shvit_mobile.targets.target_options import TargetOptions
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "int8", "int8-dynamic")
-DELEGATES = ("xnnpack",)
+PRECISIONS: dict[Delegate, tuple[Precision, ...]] = {
+    "xnnpack": ("fp32", "int8", "int8-dynamic"),
+    "coreml": coreml_delegate.PRECISIONS,
+}
 STEMS = ("plain", "space-to-depth")
 HEADS = ("auto", "float", "int8-dynamic")
 # Above this share of the weights, a float head shows in the file size and the latency. A thousand classes take 3 to 5%.
@@ -37,17 +39,19 @@ class ExecuTorchOptions(TargetOptions):
     """Options of the ExecuTorch target.
 
     Attributes:
-        delegate: What runs the program; ExecuTorch's own portable kernels run the operators that it does not support.
-        stem: "space-to-depth" for an input that the host rearranges into blocks, so that the first convolution needs no
-            stride and the graph no padding.
-        head: The head under int8: "int8-dynamic" for equalized int8 weights and an input range from each image; "float"
-            for an unchanged head; "auto" for int8 if the head is large.
+        delegate: What runs the program. "xnnpack" for the CPU; ExecuTorch's own portable kernels run the operators that
+            it does not support. "coreml" for Core ML on Apple's systems, from iOS 17 on, as one package.
+        stem: XNNPACK: "space-to-depth" for an input that the host rearranges into blocks, so that the first convolution
+            needs no stride and the graph no padding.
+        head: XNNPACK: the head under int8: "int8-dynamic" for equalized int8 weights and an input range from each
+            image; "float" for an unchanged head; "auto" for int8 if the head is large.
 
     Raises:
         UnknownChoice: If `delegate`, `stem` or `head` is unknown.
+        ConflictingParameters: If `stem` or `head` is given with another delegate than XNNPACK.
     """
 
-    delegate: Literal["xnnpack"] = "xnnpack"
+    delegate: Delegate = "xnnpack"
     stem: Literal["plain", "space-to-depth"] = "plain"
     head: Literal["auto", "float", "int8-dynamic"] = "auto"
 
@@ -55,6 +59,14 @@ class ExecuTorchOptions(TargetOptions):
         parse_choice(self.delegate, DELEGATES, "delegate")
         parse_choice(self.stem, STEMS, "stem")
         parse_choice(self.head, HEADS, "head")
+        for name, value in {"stem": self.stem, "head": self.head}.items():
+            if self.delegate != "xnnpack" and value != type(self).__dataclass_fields__[name].default:
+                raise ConflictingParameters(
+                    f"`{name}={value}` is given with `delegate={self.delegate}`.",
+                    why="It changes what XNNPACK runs.",
+                    hint="Leave one of them out.",
+                    parameter=name,
+                )
 
     def check_precision(self, precision: Precision) -> None:
         """Raise `ConflictingParameters` if the head is int8 and the precision is not."""
@@ -75,23 +87,31 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
     """Lower a deploy form and write the program to `path`; the same inputs give the same bytes.
 
     The program takes one contiguous float32 image, see `build_input_contract`, and returns float32 logits, shape
-    (1, classes). Batch and size are fixed: XNNPACK splits a graph with a dynamic batch into more partitions, some of
-    which fail on the phone.
+    (1, classes). For Core ML it is one call of a delegate with a package of the Core ML target. Batch and size
+    are fixed: XNNPACK splits a graph with a dynamic batch into more partitions, some of which fail on the phone.
 
     Raises:
         VerificationFailed: If a rewrite is not exact, or the program contains an operator that ExecuTorch gets wrong.
-        BadRecipe: If XNNPACK does not support the precision, or the recipe belongs to another model.
+        BadRecipe: If the delegate does not support the precision, or the recipe belongs to another model.
         ConflictingParameters: If `head` is 'int8-dynamic' and the precision is not int8.
-        ToolMissing: If executorch is not installed.
+        ToolMissing: If executorch is not installed, or for Core ML coremltools.
     """
-    if recipe.precision not in PRECISIONS:
+    precisions = PRECISIONS[options.delegate]
+    if recipe.precision not in precisions:
         raise BadRecipe(
-            f"The target executorch has no {recipe.precision}.",
-            why=f"Its precisions: {', '.join(PRECISIONS)}.",
+            f"The target executorch has no {recipe.precision} for {options.delegate}.",
+            why=f"Its precisions: {', '.join(precisions)}.",
             parameter="precision",
         )
-    contract = build_input_contract(deployed, options)
-    lower_to_program(build_graph(deployed, recipe, options), contract.shape, path)
+    options.check_precision(recipe.precision)
+    packages = ["executorch", "torch", "torchao"]
+    if options.delegate == "coreml":
+        package = coreml_delegate.write_program(deployed, recipe, path)
+        contract, logits = package.input, package.output.logits
+        packages.append("coremltools")
+    else:
+        contract, logits = build_input_contract(deployed, options), "logits"
+        lower_to_program(build_graph(deployed, recipe, options), contract.shape, path)
     contents = inspect_program(path)
     if contents.wide_softmaxes:
         raise VerificationFailed(
@@ -101,9 +121,9 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         )
     return BuildResult(
         input=contract,
-        output=OutputContract(logits="logits"),
+        output=OutputContract(logits=logits),
         inventory=contents.inventory,
-        versions={name: version(name) for name in ("executorch", "torch", "torchao")},
+        versions={name: version(name) for name in packages},
         options=asdict(options),
         delegation=contents.delegation,
     )
@@ -131,7 +151,6 @@ def build_graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions
         module = convert_stem_to_space_to_depth(module, deployed)
         recipe = _set_pixel_input_range(recipe, deployed)
     if recipe.precision not in INT8_ARITHMETIC:
-        options.check_precision(recipe.precision)
         return rewrite(module)
     from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 

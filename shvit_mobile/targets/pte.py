@@ -1,8 +1,8 @@
 """Read the contents of an ExecuTorch program from the .pte file: operators, constants by dtype, delegation.
 
-A .pte is a flatbuffer followed by segments; the payload of an XNNPACK delegate is a header, another flatbuffer, and
-constants in the segments. The schemas and flatc come with ExecuTorch; neither ExecuTorch nor torch is imported. flatc
-runs in a separate process because damaged files crash it.
+A .pte is a flatbuffer followed by segments. The payload of an XNNPACK delegate is a header, another flatbuffer, and
+constants in the segments; that of a Core ML delegate contains a package. The schemas and flatc come with ExecuTorch,
+which is not imported. flatc runs in a separate process because damaged files crash it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import struct
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import prod
@@ -27,8 +28,9 @@ from shvit_mobile.contracts.manifest import Delegation, Inventory
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, ToolMissing
 from shvit_mobile.quiet import REQUIREMENTS, build_missing_error
+from shvit_mobile.targets.coreml_payload import unpack_payload
 
-_XNNPACK_BACKEND = "XnnpackBackend"
+XNNPACK_BACKEND, COREML_BACKEND = "XnnpackBackend", "CoreMLBackend"
 _PROGRAM_MAGIC = b"ET12"
 _FLATC_TIMEOUT_SECONDS = 60
 
@@ -72,8 +74,8 @@ class _ProgramContents:
 
     Attributes:
         inventory: The operators that ExecuTorch's own kernels run ("aten::mean.out"), the calls of each backend
-            ("XnnpackBackend") and XNNPACK's operators inside those ("XNNConv2d"); the bytes of constants without
-            padding, each counted once.
+            ("XnnpackBackend") and the operators inside those ("XNNConv2d" of XNNPACK, "conv" of Core ML); the bytes of
+            constants without padding, each counted once.
         delegation: Counts of the same operators. A delegate has fewer than the exported graph where XNNPACK fuses, and
             more where it changes a layout or a dtype.
         wide_softmaxes: The softmaxes of XNNPACK over a tensor of four axes. ExecuTorch 1.4.1 gives it channels last if
@@ -94,14 +96,48 @@ def inspect_program(path: AnyPath) -> _ProgramContents:
     """
     path = Path(path)
     data = read_program_bytes(path)
+    with _report_damage(path):
+        program = _ParsedProgram.parse(data)
+        packages = [_read_package_inventory(payload, path) for payload in program.list_payloads(COREML_BACKEND)]
+        return _summarize_program(program, packages)
+
+
+def read_delegate_payload(path: Path, backend: str) -> bytes:
+    """Return the payload of a program's only delegate.
+
+    Raises:
+        BadArtifact: As `inspect_program`, or if it is not one delegate of this backend.
+        ToolMissing: As `inspect_program`.
+    """
+    data = read_program_bytes(path)
+    with _report_damage(path):
+        payloads = _ParsedProgram.parse(data).list_payloads(backend)
+    if len(payloads) != 1:
+        raise BadArtifact(
+            f"{path} has {len(payloads)} delegates of {backend}.", why="It should have one.", hint="Export it again."
+        )
+    return payloads[0]
+
+
+@contextmanager
+def _report_damage(path: Path) -> Iterator[None]:
+    """Raise `BadArtifact` for any error of reading a broken structure."""
     try:
-        return _summarize_program(_ParsedProgram.parse(data))
+        yield
     except (_DamagedError, struct.error, KeyError, IndexError, TypeError, ValueError, OverflowError) as reason:
         raise BadArtifact(
             f"{path} is damaged.",
             why="It starts like an ExecuTorch program, but the rest is inconsistent.",
             hint="Export it again.",
         ) from reason
+
+
+def _read_package_inventory(payload: bytes, path: Path) -> Inventory:
+    """Return the inventory of the package in a Core ML delegate."""
+    from shvit_mobile.targets.coreml.inventory import read_inventory  # imports torch
+
+    with TemporaryDirectory() as folder:
+        return read_inventory(unpack_payload(payload, Path(folder, path.name), path))
 
 
 def read_program_bytes(path: Path) -> bytes:
@@ -131,12 +167,12 @@ class _ParsedProgram:
 
     Attributes:
         fields: The root table.
-        segments: (begin, end) of each segment in the file.
+        payloads: (backend, payload) of each delegate.
         graphs: The XNNPACK graphs by the index of the delegate.
     """
 
     fields: dict[str, Any]
-    segments: tuple[tuple[int, int], ...]
+    payloads: tuple[tuple[str, bytes], ...]
     graphs: dict[int, dict[str, Any]]
 
     @classmethod
@@ -148,13 +184,21 @@ class _ParsedProgram:
         segments = tuple((base + s["offset"], base + s["offset"] + s["size"]) for s in fields["segments"])
         if any(not 0 <= begin <= end <= len(data) for begin, end in segments):
             raise _DamagedError("a segment is outside the file")
-        payloads = {
-            index: _extract_xnnpack_flatbuffer(_get_delegate_payload(data, fields, segments, delegate))
-            for index, delegate in enumerate(_get_execution_plan(fields)["delegates"])
-            if delegate["id"] == _XNNPACK_BACKEND
+        payloads = tuple(
+            (delegate["id"], _get_delegate_payload(data, fields, segments, delegate))
+            for delegate in _get_execution_plan(fields)["delegates"]
+        )
+        flatbuffers = {
+            index: _extract_xnnpack_flatbuffer(payload)
+            for index, (backend, payload) in enumerate(payloads)
+            if backend == XNNPACK_BACKEND
         }
-        graphs = _convert_to_json(root / "backends/xnnpack/serialization/schema.fbs", list(payloads.values()))
-        return cls(fields, segments, dict(zip(payloads, graphs, strict=True)))
+        graphs = _convert_to_json(root / "backends/xnnpack/serialization/schema.fbs", list(flatbuffers.values()))
+        return cls(fields, payloads, dict(zip(flatbuffers, graphs, strict=True)))
+
+    def list_payloads(self, backend: str) -> list[bytes]:
+        """Return the payloads of the delegates of a backend."""
+        return [payload for name, payload in self.payloads if name == backend]
 
 
 def _get_execution_plan(fields: dict[str, Any]) -> dict[str, Any]:
@@ -193,7 +237,8 @@ def _extract_xnnpack_flatbuffer(processed: bytes) -> bytes:
     return processed[offset : offset + size]
 
 
-def _summarize_program(program: _ParsedProgram) -> _ProgramContents:
+def _summarize_program(program: _ParsedProgram, packages: Sequence[Inventory]) -> _ProgramContents:
+    """Return the contents of a program; `packages` are the inventories of its Core ML delegates."""
     plan = _get_execution_plan(program.fields)
     calls = [step["instr_args"] for chain in plan["chains"] for step in chain["instructions"]]
     kernels = Counter(
@@ -201,10 +246,15 @@ def _summarize_program(program: _ParsedProgram) -> _ProgramContents:
     )
     backends = Counter(plan["delegates"][call["delegate_index"]]["id"] for call in calls if "delegate_index" in call)
     inside = Counter(node["xnode_union_type"] for graph in program.graphs.values() for node in graph["xnodes"])
+    weight_bytes = _count_weight_bytes(program)
+    for package in packages:
+        inside.update(package.operators)
+        weight_bytes.update(package.weight_bytes)
     inventory = Inventory(
         operators=dict(sorted((kernels + backends + inside).items())),
-        weight_bytes=dict(sorted(_count_weight_bytes(program).items())),
-        quantized_layers=sum(map(_count_quantized_layers, program.graphs.values())),
+        weight_bytes=dict(sorted(weight_bytes.items())),
+        quantized_layers=sum(map(_count_quantized_layers, program.graphs.values()))
+        + sum(package.quantized_layers for package in packages),
     )
     delegation = Delegation(
         backend=", ".join(sorted(backends)) or "none",

@@ -10,13 +10,14 @@ from shvit_mobile.contracts.artifact import EXPORT_AGAIN_HINT, Artifact
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, ToolMissing
+from shvit_mobile.targets.opened_package import OpenedPackage
 
 
 def open_artifact(path: AnyPath) -> Artifact:
     """Open an artifact as `Artifact.open` does, and compare its manifest with what is stored inside its file.
 
     An ONNX file holds labels, preprocessing, precision and checkpoint, a Core ML package all but the labels, and both
-    the names of inputs and outputs. An ExecuTorch program holds none of them.
+    the names of inputs and outputs. An ExecuTorch program holds none of them, unless it contains a package.
 
     Raises:
         BadArtifact: As `Artifact.open`; and if they differ.
@@ -24,10 +25,10 @@ def open_artifact(path: AnyPath) -> Artifact:
     """
     artifact = Artifact.open(path)
     manifest = artifact.manifest
-    if manifest.target == "executorch":
+    if manifest.target != "onnx" and not manifest.is_coreml:
         return artifact
     try:
-        stored = (_read_onnx_facts if manifest.target == "onnx" else _read_coreml_facts)(artifact.path)
+        stored = (_read_coreml_facts if manifest.is_coreml else _read_onnx_facts)(artifact.path)
     except (ToolMissing, ImportError):
         note = (
             f"{artifact.path.name} was compared with its manifest by its SHA-256 only: the library for it is missing."
@@ -75,10 +76,11 @@ def _read_onnx_facts(path: Path) -> dict[str, Any]:
 
 
 def _read_coreml_facts(path: Path) -> dict[str, Any]:
-    """Return what a Core ML package holds, as `_read_onnx_facts` does."""
+    """Return what a Core ML package holds, or that in a program, as `_read_onnx_facts` does."""
     from shvit_mobile.targets.coreml.spec.package import MLPackage
 
-    description = MLPackage(path).model.description
+    package = OpenedPackage(path)
+    description = MLPackage(package.path).model.description
     known = _parse(description.metadata.userDefined.get("shvit-mobile"))
     facts = known if isinstance(known, dict) else {}
     return {

@@ -1,5 +1,6 @@
 """The base class of each target's options."""
 
+from shvit_mobile.contracts.manifest import Delegate
 from shvit_mobile.contracts.recipe import Precision
 
 
@@ -8,6 +9,11 @@ class TargetOptions:
 
     def check_precision(self, precision: Precision) -> None:
         """Raise `InvalidConfig` if these options and a precision exclude each other (default: they do not)."""
+
+    @property
+    def delegate(self) -> Delegate | None:
+        """What runs an ExecuTorch program; None for other targets."""
+        return None
 
     @property
     def suffix(self) -> str:

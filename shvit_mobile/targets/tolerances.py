@@ -9,7 +9,7 @@ largest logit: the worst of 20,000 draws of four images. The shares below leave 
 import numpy as np
 from numpy.typing import NDArray
 
-from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.manifest import QualifiedTarget
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision
 
 # Measured for fp32: 1.5e-6 between three runtimes. For fp16, which int8-weights and palettes also use: 2e-3 between
@@ -26,7 +26,12 @@ TOLERANCE_SHARES: dict[Precision, float] = {
 }
 # Measured for Core ML: 0.084 between fp16 and fp32 around the integers. For ONNX Runtime: 0.045 between fused and
 # separate kernels. For XNNPACK: 0.012 between x86 and ARM64, whose integer kernels mostly agree.
-INT8_TOLERANCE_SHARES: dict[Target, float] = {"coreml": 0.1, "onnx": 0.06, "executorch": 0.03}
+INT8_TOLERANCE_SHARES: dict[QualifiedTarget, float] = {
+    "coreml": 0.1,
+    "executorch-coreml": 0.1,
+    "onnx": 0.06,
+    "executorch": 0.03,
+}
 
 # Lowering also rounds the weights.
 BOUNDED_PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
@@ -61,7 +66,7 @@ def compute_simulation_bound(precision: Precision, noise: float, signal: float, 
     return noise_share * noise + SIMULATION_SIGNAL_SHARE * signal
 
 
-def compute_tolerance(target: Target, precision: Precision, logits: NDArray[np.float32]) -> float:
+def compute_tolerance(target: QualifiedTarget, precision: Precision, logits: NDArray[np.float32]) -> float:
     """Return the largest difference of a logit between the kernels of two machines.
 
     Args:

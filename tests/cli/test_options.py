@@ -16,7 +16,7 @@ from shvit_mobile.bench.contestant import ENGINES
 from shvit_mobile.cli import options
 from shvit_mobile.cli.main import app
 from shvit_mobile.contracts.budget_search import COST_NAMES
-from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
+from shvit_mobile.contracts.manifest import DELEGATES, TARGET_SUFFIXES
 from shvit_mobile.contracts.preprocessing import ChannelOrder, Interpolation, ResizeMode
 from shvit_mobile.contracts.recipe import ACTIVATION_SCHEMES, OBSERVERS, PRECISIONS, PTQ_PASSES
 from shvit_mobile.deploy.coreml_form import ATTENTION_LAYOUTS
@@ -24,7 +24,7 @@ from shvit_mobile.pipeline.defaults import CALIBRATION_COUNT
 from shvit_mobile.runtimes.apple_profiler import APPLE_DEVICES
 from shvit_mobile.runtimes.arm64.cpus import CPUS
 from shvit_mobile.targets.coreml.options import DEPLOYMENT_TARGETS, INPUT_NAMES
-from shvit_mobile.targets.executorch import DELEGATES, HEADS, STEMS
+from shvit_mobile.targets.executorch import HEADS, STEMS
 from tests.cli.conftest import Call
 
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
@@ -39,6 +39,7 @@ def get_literals(option: Any) -> tuple[str, ...]:
     ("choices", "names"),
     [
         (options.TargetChoice, (*TARGET_SUFFIXES, "all")),
+        (options.DelegateChoice, DELEGATES),
         (options.PrecisionChoice, PRECISIONS),
         (options.EngineChoice, ENGINES),
         (options.CpuChoice, CPUS),
@@ -48,7 +49,6 @@ def get_literals(option: Any) -> tuple[str, ...]:
         (get_literals(options.Layout), ATTENTION_LAYOUTS),
         (get_literals(options.Input), INPUT_NAMES),
         (get_literals(options.DeploymentTarget), DEPLOYMENT_TARGETS),
-        (get_literals(options.Delegate), DELEGATES),
         (get_literals(options.Stem), STEMS),
         (get_literals(options.Head), HEADS),
         (get_literals(options.OnDevice), APPLE_DEVICES),

@@ -22,7 +22,7 @@ from shvit_mobile.errors import (
 )
 from shvit_mobile.families.checkpoints import save_checkpoint
 from shvit_mobile.families.shvit import SHViTConfig
-from shvit_mobile.pipeline.export import plan_export
+from shvit_mobile.pipeline.export import ExportJob, plan_export
 from shvit_mobile.targets.coreml import CoreMLOptions
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
@@ -138,13 +138,40 @@ def test_all_targets_leave_out_a_precision_that_they_lack_and_say_so(files: Path
         checkpoint=files / "model.safetensors", targets=["all"], precisions=["fp16", "fp32"], out=tmp_path
     )
     plan = plan_export(config)
-    assert plan.jobs == (("coreml", "fp16"), ("coreml", "fp32"), ("executorch", "fp32"), ("onnx", "fp32"))
+    jobs = (("coreml", "fp16"), ("coreml", "fp32"), ("executorch", "fp32"), ("onnx", "fp32"))
+    assert plan.jobs == tuple(ExportJob(*job) for job in jobs)  # type: ignore[arg-type]
     assert [note.split(":")[0] for note in plan.notes] == ["No fp16 for executorch", "No fp16 for onnx"]
     with pytest.raises(BadRecipe):
         plan_export(replace(config, targets=["all", "onnx"]))
     recipe = tmp_path / "recipe.json"
     Recipe(precision="fp16").save(recipe, overwrite=False)
-    assert plan_export(replace(config, precisions=(), recipe=recipe)).jobs == (("coreml", "fp16"),)
+    assert plan_export(replace(config, precisions=(), recipe=recipe)).jobs == (ExportJob("coreml", "fp16"),)
+
+
+@pytest.mark.usefixtures("_no_picture_is_opened")
+def test_each_delegate_has_its_artifact_in_its_default_precision(files: Path, tmp_path: Path) -> None:
+    config = ExportConfig(
+        checkpoint=files / "model.safetensors", targets=["executorch"], delegates=["coreml", "xnnpack"], out=tmp_path
+    )
+    assert [path.name for path in plan_export(config).paths] == [
+        "custom-64x48-executorch-coreml-fp16.pte",
+        "custom-64x48-executorch-fp32.pte",
+    ]
+    with pytest.raises(BadRecipe, match="executorch has no fp16"):
+        plan_export(replace(config, precisions=["fp16"]))
+    everywhere = plan_export(replace(config, targets=["all"], delegates=["coreml"], precisions=["palette-6"]))
+    assert [job.qualified_target for job in everywhere.jobs] == ["coreml", "executorch-coreml"]
+    jobs = [
+        ExportJob("executorch", "fp16", ExecuTorchOptions(delegate="coreml")),
+        ExportJob("executorch", "fp32", ExecuTorchOptions(stem="space-to-depth")),
+    ]
+    plan = plan_export(ExportConfig(checkpoint=config.checkpoint, jobs=jobs, out=tmp_path))
+    assert [path.name for path in plan.paths] == [
+        "custom-64x48-executorch-coreml-fp16.pte",
+        "custom-64x48-executorch-fp32-blocks.pte",
+    ]
+    with pytest.raises(ConflictingParameters, match="targets=executorch"):
+        plan_export(replace(config, targets=["onnx"]))
 
 
 @pytest.mark.parametrize(

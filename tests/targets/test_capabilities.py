@@ -2,10 +2,11 @@
 
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Target
+from shvit_mobile.contracts.manifest import QualifiedTarget
 from shvit_mobile.contracts.recipe import (
     FLOAT_KINDS,
     PALETTE_FLOAT_KINDS,
@@ -20,19 +21,24 @@ from shvit_mobile.pipeline.lower import TARGET_MODULES, lower
 from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS, list_unsupported
 from tests.builders import build_random_shvit, build_trained_model
 
-ALL_TARGETS: tuple[Target, ...] = tuple(TARGET_SUFFIXES)
+ALL_TARGETS: tuple[QualifiedTarget, ...] = get_args(QualifiedTarget)
 
 
 @pytest.mark.parametrize("target", ALL_TARGETS)
-def test_every_precision_a_target_lacks_has_a_nearest_that_it_has(target: Target) -> None:
-    supported = import_module(TARGET_MODULES[target][0]).PRECISIONS
+def test_every_precision_a_target_lacks_has_a_nearest_that_it_has(target: QualifiedTarget) -> None:
+    name, _, delegate = target.partition("-")
+    supported = import_module(TARGET_MODULES[name][0]).PRECISIONS  # type: ignore[index]
+    if name == "executorch":
+        supported = supported[delegate or "xnnpack"]
     assert set(NEAREST_PRECISIONS[target]) == set(PRECISIONS) - set(supported)
     assert {nearest for nearest, _ in NEAREST_PRECISIONS[target].values()} <= set(supported)
 
 
 @pytest.mark.parametrize("target", ALL_TARGETS)
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_every_supported_precision_is_supported_as_calibration_writes_it(target: Target, precision: Precision) -> None:
+def test_every_supported_precision_is_supported_as_calibration_writes_it(
+    target: QualifiedTarget, precision: Precision
+) -> None:
     kinds = PALETTE_FLOAT_KINDS if precision in PALETTE_PRECISIONS else FLOAT_KINDS
     sentences = list_unsupported(Recipe(precision=precision, float_kinds=kinds), target)
     assert len(sentences) == (precision in NEAREST_PRECISIONS[target])

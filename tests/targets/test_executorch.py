@@ -88,7 +88,7 @@ def test_int8_stores_dense_convolutions_as_int8_and_the_rest_as_float32() -> Non
     assert inventory.weight_bytes["float32"] >= sum(4 * m.weight.numel() for m in layers if m not in quantized)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", PRECISIONS["xnnpack"])
 def test_one_delegate_runs_every_operator(precision: Precision) -> None:
     delegation = lower_program(precision).artifact.manifest.delegation
     assert delegation is not None
@@ -118,9 +118,9 @@ def test_the_same_recipe_gives_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["fp16", "int8-weights"])
 def test_other_precisions_are_rejected_with_the_supported_ones(precision: str, tmp_path: Path) -> None:
-    assert precision not in PRECISIONS
+    assert precision not in PRECISIONS["xnnpack"]
     recipe = Recipe(precision=precision)  # type: ignore[arg-type]
-    with pytest.raises(BadRecipe, match="Its precisions: fp32, int8, int8-dynamic"):
+    with pytest.raises(BadRecipe, match=r"for xnnpack\.\nIts precisions: fp32, int8, int8-dynamic"):
         build(lower_program("fp32").deployed, recipe, tmp_path / "m.pte", ExecuTorchOptions())
     assert not list(tmp_path.iterdir())
 
@@ -132,10 +132,13 @@ def test_a_recipe_of_another_model_is_rejected(tmp_path: Path) -> None:
 
 
 def test_options_are_checked_and_frozen() -> None:
-    for options in ({"delegate": "vulkan"}, {"stem": "patchify"}, {"head": "int4"}):
+    for options in ({"delegate": "mps"}, {"stem": "patchify"}, {"head": "int4"}):
         with pytest.raises(UnknownChoice) as error:
             ExecuTorchOptions(**options)  # type: ignore[arg-type]
         assert {error.value.parameter: error.value.value} == options
+    for conflict in ({"stem": "space-to-depth"}, {"head": "float"}):
+        with pytest.raises(ConflictingParameters):
+            ExecuTorchOptions(delegate="coreml", **conflict)  # type: ignore[arg-type]
     with pytest.raises(FrozenInstanceError):
         ExecuTorchOptions().delegate = "xnnpack"  # type: ignore[misc]
 

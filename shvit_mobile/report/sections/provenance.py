@@ -109,6 +109,8 @@ def _format_export_command(manifest: Manifest) -> str:
     words = ["shvit-mobile", "export", "--target", manifest.target, "--checkpoint", manifest.model.source]
     if manifest.model.required_variant:
         words += ["--model", manifest.model.required_variant]
+    if manifest.delegate not in (None, "xnnpack"):
+        words += ["--delegate", str(manifest.delegate)]
     return shlex.join([*words, "--size", f"{height}x{width}", "--recipe", recipe_file])
 
 

@@ -44,10 +44,10 @@ class ARM64Runner:
             ToolMissing: If the emulator is not set up, or executorch is not installed.
             EmulatorFailed: If it does not run on this CPU.
         """
-        if artifact.manifest.target != "executorch":
+        if artifact.manifest.delegate != "xnnpack":
             raise BadArtifact(
                 f"{artifact.path.name} cannot run on the emulated ARM64 CPU.",
-                why="Only ExecuTorch artifacts (.pte) can.",
+                why="Only ExecuTorch artifacts (.pte) for XNNPACK can.",
                 hint="Export one with `target='executorch'`.",
             )
         self._sysroot = open_sysroot()

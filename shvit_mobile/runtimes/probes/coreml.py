@@ -1,4 +1,4 @@
-"""A probe and an observer of Core ML packages: the reference executor shows every value of the program.
+"""A probe and an observer of what Core ML runs: the reference executor shows every value of the program.
 
 They use it on a Mac too, because Core ML itself shows only the outputs.
 """
@@ -21,6 +21,7 @@ from shvit_mobile.runtimes.probes.alignment import locate_points, map_values_to_
 from shvit_mobile.runtimes.probes.protocols import ObservedValue, ValueCallback
 from shvit_mobile.targets.coreml.spec.package import MLPackage, get_input_name, list_operations, map_producers
 from shvit_mobile.targets.coreml.spec.values import decode_constant, to_python
+from shvit_mobile.targets.opened_package import OpenedPackage
 
 # They sum the squares of their input over `axes`.
 _NORM_OPERATORS = ("layer_norm", "instance_norm", "l2_norm", "reduce_l2_norm", "reduce_sum_square")
@@ -41,9 +42,9 @@ class CoreMLActivationProbe:
             BadArtifact: If it is damaged, or its layers are not those of the deploy form.
             UnsupportedOperator: If the executor does not implement one of its operators.
         """
-        self._artifact = artifact
-        self._program = CoreMLProgram(artifact.path)
-        self.locations = locate_points(list_operations(MLPackage(artifact.path)), points, artifact.path)
+        self._artifact, self._package = artifact, OpenedPackage(artifact.path)
+        self._program = CoreMLProgram(self._package.path)
+        self.locations = locate_points(list_operations(MLPackage(self._package.path)), points, artifact.path)
         self._names = {location.value: location.point.name for location in self.locations}
 
     def run_free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
@@ -73,8 +74,9 @@ class CoreMLActivationObserver:
 
     def __init__(self, artifact: Artifact, points: Sequence[Call]) -> None:
         """Open the package; raises what `CoreMLActivationProbe` raises."""
-        self._artifact, self._programs = artifact, dict[ComputeMode, CoreMLProgram]()
-        package = MLPackage(artifact.path)
+        self._artifact, self._package = artifact, OpenedPackage(artifact.path)
+        self._programs = dict[ComputeMode, CoreMLProgram]()
+        package = MLPackage(self._package.path)
         operations = list_operations(package)
         self.computes_in_fp16 = declares_fp16(operations)
         layers = map_values_to_layers(operations, locate_points(operations, points, artifact.path))
@@ -96,7 +98,7 @@ class CoreMLActivationObserver:
 
     def _get_program(self, mode: ComputeMode) -> CoreMLProgram:
         if mode not in self._programs:
-            self._programs[mode] = CoreMLProgram(self._artifact.path, mode=mode)
+            self._programs[mode] = CoreMLProgram(self._package.path, mode=mode)
         return self._programs[mode]
 
     def _observe(self, on_value: ValueCallback, name: str, value: Tensor, *, rounds: bool) -> Tensor | None:

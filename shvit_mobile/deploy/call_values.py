@@ -1,12 +1,15 @@
 """The outputs of a module's calls: of each call of a layer, and of each residual sum, by the names of its wiring."""
 
+from collections.abc import Container
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from shvit_mobile.deploy.exporting import export_model
+from shvit_mobile.deploy.exporting import export_model, find_dependent, get_operator_name
 from shvit_mobile.deploy.wiring import name_calls
+
+_PRODUCTS = ("mul", "mul_", "div", "div_")
 
 
 class CallRecorder:
@@ -34,25 +37,43 @@ class CallRecorder:
             **signature.inputs_to_lifted_tensor_constants,
         }
         self._stored = {place: state[name] for place, name in known.items()}
-        self._recorder = _Recorder(exported.graph_module, name_calls(exported))
+        self._recorder, self._names = _Recorder(exported.graph_module), name_calls(exported)
+        inputs = [node for node in exported.graph.nodes if node.name in signature.user_inputs]
+        self._dependent = find_dependent(exported.graph.nodes, inputs)
         self._places = [node.name for node in exported.graph.nodes if node.op == "placeholder"]
 
     @torch.no_grad()
-    def run(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the output of each call for images, in execution order."""
+    def run(self, images: Tensor, scaled: Container[str] = ()) -> dict[str, Tensor]:
+        """Return the output of each call for images, in execution order.
+
+        Args:
+            images: The images.
+            scaled: The calls whose output counts behind the constants by which alone it is multiplied.
+        """
+        self._recorder.names = {
+            self._find_last_product(node) if name in scaled else node: name for node, name in self._names.items()
+        }
         self._recorder.values = {}
         self._recorder.run(*(self._stored.get(place, images) for place in self._places))
         return self._recorder.values
 
+    def _find_last_product(self, node: fx.Node) -> fx.Node:
+        """Return the last of the products of a value with constants; the value itself if it is in none."""
+        while len(node.users) == 1 and get_operator_name(user := next(iter(node.users))) in _PRODUCTS:
+            if sum(value in self._dependent for value in user.all_input_nodes) != 1:
+                break
+            node = user
+        return node
+
 
 class _Recorder(fx.Interpreter):
-    def __init__(self, graph_module: fx.GraphModule, names: dict[fx.Node, str]) -> None:
+    def __init__(self, graph_module: fx.GraphModule) -> None:
         super().__init__(graph_module)
-        self._names = names
+        self.names: dict[fx.Node, str] = {}
         self.values: dict[str, Tensor] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
-        if n in self._names:
-            self.values[self._names[n]] = result.clone()
+        if n in self.names:
+            self.values[self.names[n]] = result.clone()
         return result

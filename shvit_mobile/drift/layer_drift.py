@@ -120,7 +120,7 @@ def _compute_expected_values(
     recorder: CallRecorder, image: Tensor, locations: Sequence[PointLocation]
 ) -> dict[str, Tensor]:
     """Compute the float model's value at each location."""
-    values = recorder.run(image)
+    values = recorder.run(image, scaled={place.point.name for place in locations if place.scaled})
     return {
         place.point.name: values[place.point.name].relu() if place.rectified else values[place.point.name]
         for place in locations

@@ -58,19 +58,21 @@ def test_every_layer_of_an_fp32_artifact_is_the_float_models(variant, target, im
 
 
 class Neighbour(nn.Module):
-    """Activations in place, a layer that runs twice, a sum with a position, and one of pooled values."""
+    """Activations in place, a layer that runs twice and has factors, a sum with a position, one of pooled values."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.act, self.twice = nn.Conv2d(3, 8, 3, 2), nn.Hardswish(inplace=True), nn.Conv2d(8, 8, 1)
         self.pool, self.position, self.head = nn.AvgPool2d(3, 1, 1), nn.Conv2d(1, 8, 1), nn.Linear(8, 4)
+        self.gate = nn.Conv2d(8, 8, 1)
+        self.factors = nn.Parameter(0.2 + torch.rand(8, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(self.stem(x))
         columns = torch.arange(x.shape[3]).to(self.position.weight)
         x = x + self.position(columns.expand(x.shape[0], 1, x.shape[2], x.shape[3]) / x.shape[3])
-        x = nn.functional.gelu(x + self.pool(self.twice(self.act(self.twice(x)))))
-        return self.head(x.mean((2, 3)))
+        x = nn.functional.gelu(x + self.pool(self.twice(self.act(self.twice(x))) * self.factors / 3))
+        return self.head((x * (self.gate(x) * self.factors)).mean((2, 3))) * 0.5
 
 
 @pytest.mark.parametrize("target", OPEN)
@@ -81,7 +83,7 @@ def test_every_layer_of_another_model_is_the_float_models(target, images, tmp_pa
     artifact = write_unverified_artifact(whole, target, FP32, tmp_path)
     # The artifact's size counts, not the checkpoint's.
     report = compare_layers(artifact, replace(whole, preprocessing=Preprocessing()), images.sample(1, 0))
-    names = ["model.stem", "model.twice", "model.twice@2", "model", "model.head"]
+    names = ["model.stem", "model.twice", "model.twice@2", "model", "model.gate", "model.head"]
     assert [row.layer for row in report.rows] == names
     assert min(min(row.free_db, row.forced_db) for row in report.rows) > 100
 

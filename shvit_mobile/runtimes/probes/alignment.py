@@ -5,7 +5,7 @@ run, and the shapes of their weights show that none is missing or added.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from shvit_mobile.targets.coreml.spec.values import read_shape
 _LAYER_KINDS: dict[str, CallKind] = {"conv": "conv", "linear": "linear"}
 # They pass a layer's output on: after a ReLU, rounded to int8 and back, or in another float type.
 _PASS_THROUGH_OPERATORS = ("relu", "quantize", "dequantize", "cast")
+_PRODUCT_OPERATORS = ("mul", "real_div")
 # What is in no module but the outermost has this name; a model that is wrapped as `model` has it, too.
 OUTERMOST = "model"
 UserMap = defaultdict[str, list[Any]]
@@ -36,6 +37,7 @@ def locate_points(operations: Sequence[Any], points: Iterable[Call], path: Path)
     """
     points, users = list(points), _map_users(operations)
     layers = [operation for operation in operations if operation.type in _LAYER_KINDS]
+    constants = {output.name for operation in operations if operation.type == "const" for output in operation.outputs}
     _check_layers(layers, points, _collect_shapes(operations), path)
     locations: list[PointLocation] = []
     remaining, sums = iter(layers), iter(_find_sums(operations, points, path))
@@ -43,8 +45,11 @@ def locate_points(operations: Sequence[Any], points: Iterable[Call], path: Path)
         if point.kind == "residual":
             locations.append(PointLocation(point, next(sums), rectified=False))
         else:
-            value, rectified = _follow_pass_through(next(remaining).outputs[0].name, users)
-            locations.append(PointLocation(point, value, rectified))
+            output = next(remaining).outputs[0].name
+            value, rectified = _follow_pass_through(output, users)
+            # A pass of coremltools multiplies the factor of each channel behind a convolution into its weights.
+            scaled = not any(_is_product_with_constant(operation, constants) for operation in users[output])
+            locations.append(PointLocation(point, value, rectified, scaled))
     return tuple(locations)
 
 
@@ -133,6 +138,11 @@ def _follow_pass_through(value: str, users: UserMap) -> tuple[str, bool]:
         value = operation.outputs[0].name
         last = last if operation.type == "quantize" else value
     return last, rectified
+
+
+def _is_product_with_constant(operation: Any, constants: Container[str]) -> bool:
+    computed = [name for name in iterate_input_names(operation) if name not in constants]
+    return operation.type in _PRODUCT_OPERATORS and len(computed) == 1
 
 
 def _map_users(operations: Iterable[Any]) -> UserMap:

@@ -24,11 +24,13 @@ class PointLocation:
         value: The name of the layer's output in the artifact, after its ReLU and its rounding to int8 where the
             artifact has them.
         rectified: Whether the value comes after a ReLU.
+        scaled: Whether it comes after the constants that the layer's output is multiplied by, where there are any.
     """
 
     point: Call
     value: str
     rectified: bool
+    scaled: bool = False
 
 
 class ActivationProbe(Protocol):

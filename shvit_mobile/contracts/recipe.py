@@ -154,7 +154,8 @@ class Recipe(Document):
         float_layers: Further layers that stay float under int8, by their names in the deploy form.
         observer: How ranges were derived from values; None if there are none.
         activations: "affine" for static int8 in -128..127 with a zero point, "symmetric" for one without.
-        ranges: The ranges of all layers that int8 quantizes, by their names in the deploy form.
+        ranges: The ranges of all layers that int8 quantizes, by their names in the deploy form. A layer that runs
+            several times may have others for its further calls, by the names of the calls: "layer@2".
         calibration: The images behind `ranges`; None if the precision needs none.
         corrections: The SHA-256 of the parameter overrides, a file beside the recipe; None if it has none.
         steps: The PTQ passes that were tried, in order, with their gains.

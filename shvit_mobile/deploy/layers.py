@@ -1,8 +1,11 @@
 """Access to the layers of a deploy form by name: lookup, hooks and replacement."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from threading import local
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
@@ -10,6 +13,7 @@ from shvit_mobile.deploy.verification import compute_relative_error, generate_la
 from shvit_mobile.families.batchnorm import WeightedLayer
 from shvit_mobile.families.family import ModuleRewrite
 
+_Call = TypeVar("_Call")
 # Called with a layer's name, the layer, its inputs and its output.
 LayerCallback = Callable[[str, nn.Module, tuple[Tensor, ...], Tensor], None]
 
@@ -38,6 +42,21 @@ def hook_layers(layers: Iterable[tuple[str, nn.Module]], callback: LayerCallback
     finally:
         for hook in hooks:
             hook.remove()
+
+
+class CallCounts(local):
+    """Counts the calls of layers, in each thread. A model runs all of its calls, in order."""
+
+    def __init__(self) -> None:
+        self._counts = WeakKeyDictionary[nn.Module, int]()
+
+    def get_current(self, calls: Sequence[_Call], layer: nn.Module) -> _Call:
+        """Return the one of a layer's calls that runs, until `advance`."""
+        return calls[self._counts.get(layer, 0) % len(calls)]
+
+    def advance(self, layer: nn.Module) -> None:
+        """Note that a call of a layer has ended."""
+        self._counts[layer] = self._counts.get(layer, 0) + 1
 
 
 def insert_layer(chain: nn.Module, position: int, name: str, layer: nn.Module) -> None:

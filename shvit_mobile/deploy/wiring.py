@@ -116,7 +116,7 @@ class EqualizationGroup:
 
 
 class Join(NamedTuple):
-    """Layers whose outputs are concatenated, with nothing else, and a layer that reads the result."""
+    """Calls whose outputs are concatenated, with nothing else, and the call of a layer that reads the result."""
 
     producers: frozenset[str]
     consumer: str
@@ -178,6 +178,11 @@ class Wiring:
     def sources(self) -> dict[str, str]:
         """By call, the call whose output it takes, through what is part of that layer in int8."""
         return {call.name: call.source for call in self.calls if call.source is not None}
+
+
+def name_call(layer: str, number: int) -> str:
+    """Return the name of a call of a layer; the first has the number 1."""
+    return layer if number == 1 else f"{layer}@{number}"
 
 
 def get_layer_path(call: str) -> str:
@@ -276,7 +281,7 @@ class _Analysis:
 
     def _count(self, path: str) -> str:
         self.counts[path] += 1
-        return path if self.counts[path] == 1 else f"{path}@{self.counts[path]}"
+        return name_call(path, self.counts[path])
 
     def _add_call(self, node: fx.Node, name: str, kind: CallKind) -> None:
         self.names[node] = name
@@ -298,7 +303,7 @@ class _Analysis:
         self.calls.append(call)
         joined = self._find_joined(node.args[0])
         if len(joined) > 1 and None not in joined:
-            self.joins.append(Join(frozenset(get_layer_path(one) for one in joined if one), call.layer))
+            self.joins.append(Join(frozenset(one for one in joined if one), call.name))
 
     def _find_input_module(self, node: fx.Node) -> str:
         """Return the path of the module that computes a layer's input."""

@@ -18,7 +18,7 @@ from shvit_mobile.drift.ladder import build_simulation
 from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.quantize.fake_quant import fake_quantize
-from shvit_mobile.quantize.layers import select_int8_ranges
+from shvit_mobile.quantize.layers import get_call_range, select_int8_ranges
 from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
 from shvit_mobile.runtimes import open_runner
@@ -198,14 +198,14 @@ def _measure_widths(
     with observe_ranges(module, deployed.wiring, seen, layers=ranges.keys()):
         for image in pixels:
             module(deployed.prepare(image[None]))
-    activations = deployed.wiring.activations
+    calls = {call.name: call for call in deployed.wiring.calls}
     pairs = {
         f"{name} ({end})": (
-            _compute_width(getattr(ours, end), activation),
-            _compute_width(getattr(seen[name], end), activation),
+            _compute_width(getattr(get_call_range(ranges, name), end), activation),
+            _compute_width(getattr(theirs, end), activation),
         )
-        for name, ours in ranges.items()
-        for end, activation in (("input", None), ("output", activations.get(name)))
+        for name, theirs in seen.items()
+        for end, activation in (("input", None), ("output", calls[name].activation))
     }
     # A value that is always zero has no width to compare with.
     return {name: max(ours, theirs / 1e6) / theirs for name, (ours, theirs) in pairs.items() if theirs > 0}

@@ -5,30 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import partial
-from threading import local
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
-from shvit_mobile.deploy.layers import get_layer
+from shvit_mobile.deploy.layers import CallCounts, get_layer
 from shvit_mobile.deploy.wiring import Call, Wiring, get_layer_path
 from shvit_mobile.quantize import affine
+from shvit_mobile.quantize.layers import get_call_range
 
-
-class _CallCounts(local):
-    """How often each layer that has several calls ran in a thread. A model runs all of its calls, in order."""
-
-    def __init__(self) -> None:
-        self.counts = WeakKeyDictionary[nn.Module, int]()
-
-
-_ran = _CallCounts()
+_ran = CallCounts()
 
 
 class _Rounding(NamedTuple):
@@ -59,25 +50,24 @@ def fake_quantize(
     Args:
         module: The deploy form.
         wiring: Its wiring.
-        ranges: The ranges of the int8 layers.
+        ranges: The ranges of the int8 layers, by layer or call.
         activations: How int8 divides a range into integers.
         weights: Whether weights are rounded too.
     """
     simulation = deepcopy(module)
-    for name, seen in ranges.items():
+    for name in dict.fromkeys(map(get_layer_path, ranges)):
         layer = get_layer(simulation, name)
         if weights:
             integers, scales = affine.quantize_weight(layer.weight, affine.get_weight_scales(layer))
             layer.weight.copy_(affine.dequantize_weight(integers, scales))
-        calls = [_choose_rounding(call, seen, ranges, activations) for call in wiring.calls_of_layers[name]]
+        calls = [_choose_rounding(call, ranges, activations) for call in wiring.calls_of_layers[name]]
         layer.register_forward_pre_hook(partial(_round_input, calls))
         layer.register_forward_hook(partial(_round_output, calls))
     return simulation
 
 
-def _choose_rounding(
-    call: Call, seen: ActivationRange, ranges: Container[str], activations: ActivationScheme
-) -> _Rounding:
+def _choose_rounding(call: Call, ranges: Mapping[str, ActivationRange], activations: ActivationScheme) -> _Rounding:
+    seen = get_call_range(ranges, call.name)
     limits = call.activation.limits if call.activation else None
     rounded = call.source is not None and get_layer_path(call.source) in ranges
     return _Rounding(
@@ -88,19 +78,14 @@ def _choose_rounding(
 
 
 def _round_input(calls: list[_Rounding], layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    parameters = _get_current(calls, layer).input
+    parameters = _ran.get_current(calls, layer).input
     return inputs if parameters is None else (_quantize_dequantize(inputs[0], parameters),)
 
 
 def _round_output(calls: list[_Rounding], layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    call = _get_current(calls, layer)
-    if len(calls) > 1:
-        _ran.counts[layer] = _ran.counts.get(layer, 0) + 1
+    call = _ran.get_current(calls, layer)
+    _ran.advance(layer)
     return _quantize_dequantize(output if call.limits is None else output.clamp(*call.limits), call.output)
-
-
-def _get_current(calls: list[_Rounding], layer: nn.Module) -> _Rounding:
-    return calls[_ran.counts.get(layer, 0) % len(calls)]
 
 
 def _quantize_dequantize(values: Tensor, parameters: affine.AffineParameters) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from shvit_mobile.contracts.image_use import ImageUse
 from shvit_mobile.contracts.recipe import CalibrationImages, EvalMetrics, FineTuning, Recipe
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.wiring import get_layer_path
 from shvit_mobile.errors import BadImages, BadRecipe, InvalidValue, NotSupported
 from shvit_mobile.images.accounting import replace_invalid_utf8
 from shvit_mobile.images.batches import SkippedImage, group_undecodable, iterate_batches
@@ -303,7 +304,7 @@ def _check_recipe(deployed: DeployForm, recipe: Recipe) -> None:
             hint="Calibrate a recipe for int8.",
         )
     check_recipe_layers(deployed, recipe)
-    if not set(recipe.ranges) - set(recipe.float_layers):
+    if not set(map(get_layer_path, recipe.ranges)) - set(recipe.float_layers):
         raise BadRecipe("The recipe keeps every layer in float.", why="Fine-tuning trains int8 layers.")
 
 

@@ -1,11 +1,12 @@
 """The layers of a deploy form that int8 quantizes, and the check that a recipe fits them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from torch import nn
 
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, ActivationRange, Recipe
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.wiring import get_layer_path
 from shvit_mobile.errors import BadRecipe
 
 DenseLayer = nn.Conv2d | nn.Linear
@@ -30,14 +31,19 @@ def get_head_width(module: nn.Module) -> int | None:
     return linear[-1].out_features if linear else None
 
 
+def get_call_range(ranges: Mapping[str, ActivationRange], call: str) -> ActivationRange:
+    """Return the range of a call of a layer, by the name of the call; that of the layer if it has none of its own."""
+    return ranges[call if call in ranges else get_layer_path(call)]
+
+
 def select_int8_ranges(deployed: DeployForm, recipe: Recipe) -> dict[str, ActivationRange]:
-    """Return the ranges of the layers that an int8 recipe quantizes, by name.
+    """Return the ranges of the layers that an int8 recipe quantizes, by name, and those of their further calls.
 
     Raises:
         BadRecipe: If the recipe is not int8, or its layers are not the model's.
     """
     check_recipe_layers(deployed, recipe)
-    return {name: seen for name, seen in recipe.ranges.items() if name not in recipe.float_layers}
+    return {name: seen for name, seen in recipe.ranges.items() if get_layer_path(name) not in recipe.float_layers}
 
 
 def select_int8_layers(deployed: DeployForm, recipe: Recipe) -> set[str]:
@@ -66,7 +72,8 @@ def check_recipe_layers(deployed: DeployForm, recipe: Recipe) -> None:
     if recipe.precision not in INT8_ARITHMETIC:
         raise BadRecipe(f"The recipe's precision is {recipe.precision}, not int8.")
     layers = {name for name, _ in find_dense_layers(deployed.module)}
-    unknown = sorted((set(recipe.ranges) | set(recipe.float_layers)) - layers)
+    calls = {call.name for call in deployed.wiring.calls if call.layer in layers}
+    unknown = sorted((set(recipe.ranges) - layers - calls) | (set(recipe.float_layers) - layers))
     static = recipe.precision == "int8"
     missing = sorted(layers - set(recipe.ranges) - set(recipe.float_layers)) if static else []
     if unknown or missing:

@@ -7,7 +7,7 @@ from threading import Lock
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, ObserverName
-from shvit_mobile.deploy.layers import hook_layers
+from shvit_mobile.deploy.layers import CallCounts, hook_layers
 from shvit_mobile.deploy.wiring import Wiring
 from shvit_mobile.quantize.layers import find_dense_layers
 from shvit_mobile.quantize.observers import create_observer
@@ -23,31 +23,36 @@ def observe_ranges(
     *,
     layers: Container[str] | None = None,
 ) -> Iterator[None]:
-    """Observe all values inside the context; when it ends, put the range of each layer into `ranges`.
+    """Observe all values inside the context; when it ends, put the range of each call into `ranges`.
 
     Args:
         module: The deploy form; run it inside the context.
         wiring: Its wiring.
-        ranges: Receives the ranges, by layer.
+        ranges: Receives the ranges, by call: of a layer that runs once, by its name.
         observer: How a range is derived from the values.
         activations: How int8 divides a range into integers.
         layers: The layers to observe (default: all dense convolutions).
     """
-    observed = [(name, layer) for name, layer in find_dense_layers(module) if layers is None or name in layers]
+    calls = wiring.calls_of_layers
+    observed = [
+        (name, layer)
+        for name, layer in find_dense_layers(module)
+        if name in calls and (layers is None or name in layers)
+    ]
     ends = {
-        name: (
-            create_observer(observer, activations),
-            create_observer(observer, activations, wiring.activations.get(name)),
-        )
+        call.name: (create_observer(observer, activations), create_observer(observer, activations, call.activation))
         for name, _ in observed
+        for call in calls[name]
     }
-    locks = {name: Lock() for name in ends}
+    locks, counts = {name: Lock() for name in ends}, CallCounts()
 
-    def update_observers(name: str, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        input_observer, output_observer = ends[name]
-        with locks[name]:  # batches run in several threads; what observers store does not depend on their order
+    def update_observers(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        call = counts.get_current(calls[name], layer)
+        counts.advance(layer)
+        input_observer, output_observer = ends[call.name]
+        limits = call.activation.limits if call.activation else None
+        with locks[call.name]:  # batches run in several threads; what observers store does not depend on their order
             input_observer.update(inputs[0])
-            limits = wiring.limits.get(name)
             output_observer.update(output.clamp(*limits) if limits else output)
 
     with hook_layers(observed, update_observers):

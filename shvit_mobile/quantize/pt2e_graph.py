@@ -4,6 +4,7 @@ Nothing is observed here. Ranges come from the recipe and weights from the model
 same recipe always gives the same graph.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from operator import attrgetter
@@ -17,8 +18,9 @@ from shvit_mobile.deploy.activations import find_last_node, find_moved
 from shvit_mobile.deploy.exporting import export_model, get_argument, get_module_path
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import EqualizedHead
+from shvit_mobile.deploy.wiring import name_call
 from shvit_mobile.quantize import affine
-from shvit_mobile.quantize.layers import select_int8_layers
+from shvit_mobile.quantize.layers import get_call_range, select_int8_layers
 from shvit_mobile.quiet import silence_libraries
 
 with silence_libraries():
@@ -120,12 +122,15 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
         self.scales = scales
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
+        counts = Counter[str]()
         for node in model.graph.nodes:
             name = _get_layer(node) if node.target in _LAYER_OPERATORS else ""
+            counts[name] += 1
             if name in self.layers:
                 weight = self.create_weight_qspec(name)
                 if name in self.ranges:
-                    _annotate_static(node, self.ranges[name], self.activations, weight)
+                    seen = get_call_range(self.ranges, name_call(name, counts[name]))
+                    _annotate_static(node, seen, self.activations, weight)
                 else:
                     _annotate_dynamic(node, weight)
             elif node.target == _ATEN.linear.default and name in self.heads:

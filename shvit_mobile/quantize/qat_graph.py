@@ -16,6 +16,7 @@ from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.layers import get_bias, get_layer
+from shvit_mobile.deploy.wiring import get_layer_path
 from shvit_mobile.quantize.affine import (
     WEIGHT_MAX,
     choose_affine_parameters,
@@ -125,16 +126,17 @@ def build_training_graph(
     ranges = select_int8_ranges(deployed, recipe)
     form = deepcopy(apply_overrides(deployed, recipe, overrides).module).to(device)
     scales: dict[str, Tensor] = {}
-    for name, seen in ranges.items():
+    layers = dict.fromkeys(map(get_layer_path, ranges))
+    for name in layers:
         layer = get_layer(form, name)
         carried = get_weight_scales(layer)
         scales[name] = (compute_channel_scales(layer.weight) if carried is None else carried).clone()
-        step = choose_affine_parameters(*seen.output, recipe.activations).scale
+        step = choose_affine_parameters(*ranges[name].output, recipe.activations).scale
         layer.requires_grad_(True)
         register_parametrization(layer, "weight", _Int8StepParametrization(reshape_to_rows(scales[name], layer.weight)))
         bias_steps = torch.full_like(get_bias(layer).detach(), step)
         register_parametrization(layer, "bias", _Int8StepParametrization(bias_steps))
-    quantizer = _TrainingQuantizer(set(ranges), recipe, set(), scales)
+    quantizer = _TrainingQuantizer(set(layers), recipe, set(), scales)
     graph = _insert_fake_quant(form, quantizer, deployed.trained.preprocessing.size)
     return TrainingGraph(graph, scales, overrides or ParameterOverrides())
 

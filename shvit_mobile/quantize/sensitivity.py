@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.wiring import get_layer_path
 from shvit_mobile.errors import BadImages
 from shvit_mobile.families.family import ModelUnit
 from shvit_mobile.metrics import compute_mean_kl, sqnr
@@ -183,7 +184,7 @@ class _SensitivityTrials:
         """Return the model with these layers in int8 and all others in float."""
         rest = (*self.recipe.float_layers, *(name for name in self.layers if name not in layers))
         recipe = self.recipe.model_copy(update={"float_layers": rest})
-        ranges = {name: self.recipe.ranges[name] for name in layers}
+        ranges = {name: seen for name, seen in self.recipe.ranges.items() if get_layer_path(name) in layers}
         module = apply_overrides(self.deployed, recipe, self.overrides).module
         return fake_quantize(module, self.deployed.wiring, ranges, recipe.activations)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.errors import BadRecipe
 from shvit_mobile.families.any_module import wrap_module
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.runtimes import open_runner
@@ -159,15 +161,36 @@ MODULES = {
 
 @pytest.fixture(scope="module", params=MODULES)
 def deployed(request: pytest.FixtureRequest) -> DeployForm:
-    """A module with layers that mix channels strongly, so that values reach the bends of activations."""
+    return build_form(MODULES[request.param])
+
+
+def build_form(create: Callable[[], nn.Module]) -> DeployForm:
+    """Return a module with layers that mix channels strongly, so that values reach the bends of activations."""
     torch.manual_seed(4)
-    module = MODULES[request.param]().eval()
+    module = create().eval()
     with torch.no_grad():
         for layer in module.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 layer.weight.normal_(0, 2.5 * layer.weight[0].numel() ** -0.5)
     preprocessing = Preprocessing(size=SIZE)
     return to_deploy_form(wrap_module(module, labels=list("abcde"), preprocessing=preprocessing))
+
+
+def test_each_call_of_a_layer_has_its_range() -> None:
+    deployed = build_form(Twice)
+    recipe = build_plain_recipe(deployed)
+    assert list(recipe.ranges) == ["model.stem", "model.conv", "model.conv@2", "model.conv@3"]
+    assert recipe.ranges["model.conv"].output[0] == 0
+    assert recipe.ranges["model.conv@2"].output[0] < 0
+    assert len({seen.input for seen in recipe.ranges.values()}) == 4
+    without = recipe.model_copy(update={"ranges": {name: recipe.ranges[name] for name in ("model.stem", "model.conv")}})
+    pixels = draw_smooth_pixels(8, SIZE, seed=3)
+    with torch.no_grad():
+        errors = [(simulate_int8(deployed, one)(pixels) - deployed.module(pixels)).norm() for one in (recipe, without)]
+    assert errors[0] < 0.3 * errors[1]
+    stranger = recipe.model_copy(update={"ranges": {**recipe.ranges, "model.conv@4": recipe.ranges["model.conv"]}})
+    with pytest.raises(BadRecipe, match=r"model\.conv@4"):
+        simulate_int8(deployed, stranger)
 
 
 @pytest.mark.parametrize("target", TARGETS)

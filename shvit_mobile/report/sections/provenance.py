@@ -74,7 +74,7 @@ def _build_artifact_origin(one: ReportArtifact, manifest: Manifest) -> _Artifact
 
 def _format_recipe(manifest: Manifest) -> str:
     told = manifest.recipe
-    ranges = f"{pluralize(len(told.ranges), 'layer')} with ranges by {told.observer}" if told.ranges else ""
+    ranges = f"ranges of {pluralize(len(told.ranges), 'call')} of layers by {told.observer}" if told.ranges else ""
     stays = f"float: {join_words(list(told.float_kinds))}" if told.float_kinds else ""
     besides = f"also float: {join_words(list(told.float_layers))}" if told.float_layers else ""
     symmetric = "symmetric activations" if told.activations == "symmetric" else ""

@@ -15,9 +15,10 @@ from torch import nn
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.deploy.exporting import get_module_path
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.wiring import get_layer_path, name_call
 from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.quantize.affine import AffineParameters, choose_affine_parameters, get_weight_scales, quantize_weight
-from shvit_mobile.quantize.layers import select_int8_ranges
+from shvit_mobile.quantize.layers import get_call_range, select_int8_ranges
 
 # The suffix that coremltools adds to the names of operators in fp16.
 FP16_NAME_SUFFIX = "_cast_fp16"
@@ -51,7 +52,7 @@ def write_int8(mil: Any, program: torch.export.ExportedProgram, deployed: Deploy
     ranges = select_int8_ranges(deployed, recipe)
     function = mil.functions["main"]
     operators = _find_layers(function, program)
-    if missing := sorted(ranges.keys() - {name for name, _ in operators}):
+    if missing := sorted(set(map(get_layer_path, ranges)) - {name for name, _ in operators}):
         raise VerificationFailed(
             f"coremltools' program has no operator for {missing[0]}.",
             why="shvit-mobile writes int8 layer by layer, by their names.",
@@ -67,7 +68,7 @@ def write_int8(mil: Any, program: torch.export.ExportedProgram, deployed: Deploy
                 if name not in weights:
                     weights[name] = writer.build_weight(deployed.module.get_submodule(name))
                 operator.set_inputs(weight=weights[name])
-                writer.write_activations(ranges[name], recipe)
+                writer.write_activations(get_call_range(ranges, name_call(name, counts[name])), recipe)
 
 
 def _open_unknown_scope() -> Any:

@@ -24,6 +24,7 @@ from shvit_mobile.quantize.affine import (
     get_weight_scales,
     quantize_weight,
 )
+from shvit_mobile.quantize.layers import get_call_range
 
 # A bias is int32 in units of the two scales. Half of the range leaves room for the sum of products.
 _MAX_INT32_BIAS = 2**30
@@ -47,7 +48,7 @@ def quantize_layers(
     Args:
         graph: A float graph with the values of its parameters, and nodes named by `names.name_nodes`.
         module: The module whose graph it is.
-        ranges: The ranges of convolutions and linear layers by their path; they hold for all calls of a layer.
+        ranges: The ranges of convolutions and linear layers by their path, and of their further calls.
         activations: How a range is divided into integers.
 
     Raises:
@@ -55,7 +56,7 @@ def quantize_layers(
     """
     quantizer = _Quantizer(graph, module, ranges, activations)
     nodes = list(quantizer.rewrite())
-    missing = sorted(ranges.keys() - quantizer.done)
+    missing = sorted(set(map(get_layer_path, ranges)) - quantizer.done)
     if missing:
         raise ValueError(f"the graph has no layer {missing[0]}")
     del graph.node[:]
@@ -106,7 +107,7 @@ class _Quantizer:
             path = get_layer_path(call)
             if path in self._ranges:
                 self.done.add(path)
-                yield from self._quantize_operands(node, call, self._ranges[path])
+                yield from self._quantize_operands(node, call, get_call_range(self._ranges, call))
             elif node.op_type in _MOVES and (parameters := self._find_parameters(node.input[0])):
                 self._moved.update(dict.fromkeys(node.output, parameters))
             if node.output[0] not in self._pending:

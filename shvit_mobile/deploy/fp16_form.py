@@ -1,4 +1,4 @@
-"""The form for half precision: pixels minus the mean without a rounding error.
+"""The form for half precision: pixels minus the mean without a rounding error, and casts at both ends of a graph.
 
 fp16 rounds a mean such as 123.675, and every difference from it: the same error at each position, which the stem does
 not average out. It costs the logits as much as the rounding of all activations together. A pixel is an integer, and
@@ -8,10 +8,11 @@ its difference from a multiple of 1/8 is exact in fp16's eleven bits.
 from copy import deepcopy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from shvit_mobile.deploy.form import DeployForm, find_mean_subtraction
 from shvit_mobile.deploy.layers import get_bias, get_layer
+from shvit_mobile.errors import VerificationFailed
 
 # Differences of pixels are below 256, which leaves three of eleven bits for the fraction.
 MEAN_STEP = 1 / 8
@@ -40,3 +41,42 @@ def rewrite_for_fp16(module: nn.Module, deployed: DeployForm) -> nn.Module:
         get_bias(first).sub_(first.weight.sum((2, 3)) @ (centre.mean - rounded).flatten())
     centre.mean.copy_(rounded)
     return form
+
+
+@torch.library.custom_op("shvit_mobile::cast", mutates_args=())
+def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Convert a tensor to another dtype, in a copy: an operator of its own, which a backend can be taught."""
+    return x.to(dtype, copy=True)
+
+
+@cast.register_fake
+def _(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.empty_like(x, dtype=dtype)
+
+
+class HalfPrecision(nn.Module):
+    """A module that computes in fp16 between a float32 input and float32 outputs.
+
+    Args:
+        module: A module in float32, which is converted in place.
+
+    Raises:
+        VerificationFailed: If fp16 cannot represent one of its constants.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        for name, values in module.state_dict().items():
+            if values.is_floating_point() and not torch.equal(values.isfinite(), values.half().isfinite()):
+                raise VerificationFailed(
+                    f"{name} reaches {float(values[values.isfinite()].abs().max()):.3g}, which is infinite in fp16.",
+                    why=f"The largest number of fp16 is {torch.finfo(torch.float16).max:g}.",
+                    hint="Set `precision=fp32`.",
+                    parameter="precision",
+                )
+        self.module = module.half()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute float32 outputs of float32 `images`; what torch computes in fp16 differs slightly from a phone."""
+        outputs: Tensor = cast(self.module(cast(images, torch.float16)), torch.float32)
+        return outputs

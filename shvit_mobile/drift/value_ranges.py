@@ -38,8 +38,8 @@ def measure_ranges(
 ) -> RangeReport:
     """Measure the range of every float value of `artifact` over `images`, and compare it with the range of fp16.
 
-    The reference executor runs a Core ML program. Artifacts for other targets compute in float32 or int8, which do not
-    overflow; for them the report describes the float model in its deploy form, rounded to fp16.
+    The reference executor runs a Core ML program. The values of other artifacts are not visible, or in float32 or int8,
+    which do not overflow; for them the report describes the float model in its deploy form, rounded to fp16.
 
     Args:
         artifact: The artifact.

@@ -96,9 +96,19 @@ def verify_artifact(
     tolerance = compute_tolerance(manifest.qualified_target, manifest.precision, logits)
     error = float(np.abs(logits - expected).max())
     if manifest.precision in BOUNDED_PRECISIONS and error > LOWERING_FACTOR * tolerance:
-        raise VerificationFailed(
+        what = (
             f"The logits of {artifact.path.name} differ from the checkpoint's by {error:.2g}; "
-            f"{LOWERING_FACTOR * tolerance:.2g} is allowed.",
+            f"{LOWERING_FACTOR * tolerance:.2g} is allowed."
+        )
+        if manifest.precision == "fp16":
+            raise VerificationFailed(
+                what,
+                why="fp16 overflows above 65504; inside a norm this gives zeros instead of an error.",
+                hint="Set `precision=fp32`. If that works, a value of the model is too large for fp16.",
+                parameter="precision",
+            )
+        raise VerificationFailed(
+            what,
             why="The artifact was run and does not compute what the checkpoint does.",
             hint="Please report it with the output of: shvit-mobile doctor --json",
         )

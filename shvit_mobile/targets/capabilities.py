@@ -11,7 +11,6 @@ _NO_PALETTES = "it multiplies integers by scales and has no lookup tables"
 NEAREST_PRECISIONS: dict[QualifiedTarget, dict[Precision, tuple[Precision, str]]] = {
     "coreml": {"int8-dynamic": ("int8", _ONLY_STATIC_RANGES)},
     "executorch": {
-        "fp16": ("fp32", "its programs for XNNPACK compute in float32"),
         "int8-weights": ("int8-dynamic", "XNNPACK multiplies int8 weights by int8 activations"),
         **dict.fromkeys(PALETTE_PRECISIONS, ("int8-dynamic", _NO_PALETTES)),
     },
@@ -22,6 +21,12 @@ NEAREST_PRECISIONS: dict[QualifiedTarget, dict[Precision, tuple[Precision, str]]
         "int8-weights": ("int8", "ONNX Runtime multiplies int8 weights by int8 activations"),
         **dict.fromkeys(PALETTE_PRECISIONS, ("int8", _NO_PALETTES)),
     },
+}
+
+# What an artifact needs to load, where some phones in use do not have it.
+HARDWARE_REQUIREMENTS: dict[tuple[QualifiedTarget, Precision], str] = {
+    ("executorch", "fp16"): "a CPU with fp16 arithmetic (ARMv8.2 or newer: Cortex-A55, Cortex-A75, Apple A11); on an "
+    "older one it does not load",
 }
 
 # Why a target keeps a kind in float that the recipe has in int8 (default: ONLY_CONVOLUTION_RANGES).

@@ -14,6 +14,7 @@ from shvit_mobile.contracts.manifest import DELEGATES, Delegate, InputContract, 
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.fp16_form import HalfPrecision, rewrite_for_fp16
 from shvit_mobile.deploy.head_equalization import equalize_head
 from shvit_mobile.deploy.space_to_depth_stem import compute_border_values, convert_stem_to_space_to_depth
 from shvit_mobile.deploy.xnnpack_form import rewrite_graph, rewrite_modules
@@ -25,7 +26,7 @@ from shvit_mobile.targets.pte import inspect_program
 from shvit_mobile.targets.target_options import TargetOptions
 
 PRECISIONS: dict[Delegate, tuple[Precision, ...]] = {
-    "xnnpack": ("fp32", "int8", "int8-dynamic"),
+    "xnnpack": ("fp32", "fp16", "int8", "int8-dynamic"),
     "coreml": coreml_delegate.PRECISIONS,
 }
 STEMS = ("plain", "space-to-depth")
@@ -91,7 +92,8 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
     are fixed: XNNPACK splits a graph with a dynamic batch into more partitions, some of which fail on the phone.
 
     Raises:
-        VerificationFailed: If a rewrite is not exact, or the program contains an operator that ExecuTorch gets wrong.
+        VerificationFailed: If a rewrite is not exact, fp16 cannot represent a weight, or the program contains an
+            operator that ExecuTorch gets wrong.
         BadRecipe: If the delegate does not support the precision, or the recipe belongs to another model.
         ConflictingParameters: If `head` is 'int8-dynamic' and the precision is not int8.
         ToolMissing: If executorch is not installed, or for Core ML coremltools.
@@ -110,6 +112,8 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         contract, logits = package.input, package.output.logits
         packages.append("coremltools")
     else:
+        if recipe.precision == "fp16":
+            deployed = deployed.replace_module(rewrite_for_fp16(deployed.module, deployed))
         contract, logits = build_input_contract(deployed, options), "logits"
         lower_to_program(build_graph(deployed, recipe, options), contract.shape, path)
     contents = inspect_program(path)
@@ -144,14 +148,15 @@ def build_input_contract(deployed: DeployForm, options: ExecuTorchOptions) -> In
 
 
 def build_graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions) -> nn.Module:
-    """Return the module to export: the form for XNNPACK in float32, or its quantized graph."""
+    """Return the module to export: the form for XNNPACK in float32, in fp16, or its quantized graph."""
     module, shape = rewrite_modules(deployed), build_input_contract(deployed, options).shape
     rewrite = partial(rewrite_graph, family=deployed.trained.family, shape=shape)
     if options.stem == "space-to-depth":
         module = convert_stem_to_space_to_depth(module, deployed)
         recipe = _set_pixel_input_range(recipe, deployed)
     if recipe.precision not in INT8_ARITHMETIC:
-        return rewrite(module)
+        rewritten = rewrite(module)
+        return HalfPrecision(rewritten) if recipe.precision == "fp16" else rewritten
     from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 
     head = find_head(deployed)
@@ -184,10 +189,10 @@ def _set_pixel_input_range(recipe: Recipe, deployed: DeployForm) -> Recipe:
 def lower_to_program(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
     exir = import_library("executorch.exir", "It writes .pte programs.")
     with silence_libraries(), torch.no_grad():
-        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from shvit_mobile.targets.xnnpack_casts import create_partitioner
 
         exported = export_model(module, torch.zeros(shape))
-        edge = exir.to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+        edge = exir.to_edge_transform_and_lower(exported, partitioner=[create_partitioner()])
         program = edge.to_executorch()
     with path.open("wb") as file:
         program.write_to_file(file)

@@ -1,5 +1,6 @@
 """Half precision takes the mean from pixels without a rounding, and the model answers as before."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +8,8 @@ from torch import nn
 
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import MeanSubtraction
-from shvit_mobile.deploy.fp16_form import MEAN_STEP, rewrite_for_fp16
+from shvit_mobile.deploy.fp16_form import MEAN_STEP, HalfPrecision, rewrite_for_fp16
+from shvit_mobile.errors import VerificationFailed
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
 from tests.programs import SIZE, SMALL
 
@@ -45,3 +47,20 @@ def test_a_model_of_normalised_values_stays_as_it_is() -> None:
     assert form is not module
     assert isinstance(form.patch_embed[0], nn.Conv2d)
     assert all(torch.equal(*pair) for pair in zip(form.parameters(), module.parameters(), strict=True))
+
+
+def test_half_precision_is_between_two_casts() -> None:
+    images = torch.tensor([[1.0, 1 + 2.0**-12]])
+    outputs = HalfPrecision(nn.Identity())(images)
+    assert outputs.dtype == torch.float32
+    assert torch.equal(outputs, images.half().float())
+
+
+def test_constants_that_half_precision_cannot_represent_are_named() -> None:
+    layer = nn.Linear(2, 1)
+    layer.bias.data.fill_(65520.0)
+    with pytest.raises(VerificationFailed, match=r"bias reaches .* infinite in fp16") as error:
+        HalfPrecision(layer)
+    assert error.value.parameter == "precision"
+    layer.bias.data.fill_(-torch.inf)
+    HalfPrecision(layer)

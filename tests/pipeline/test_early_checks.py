@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from shvit_mobile import CalibrateConfig, ExportConfig, calibrate, export
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.errors import (
     BadRecipe,
@@ -138,14 +139,18 @@ def test_all_targets_leave_out_a_precision_that_they_lack_and_say_so(files: Path
         checkpoint=files / "model.safetensors", targets=["all"], precisions=["fp16", "fp32"], out=tmp_path
     )
     plan = plan_export(config)
-    jobs = (("coreml", "fp16"), ("coreml", "fp32"), ("executorch", "fp32"), ("onnx", "fp32"))
-    assert plan.jobs == tuple(ExportJob(*job) for job in jobs)  # type: ignore[arg-type]
-    assert [note.split(":")[0] for note in plan.notes] == ["No fp16 for executorch", "No fp16 for onnx"]
+    pairs = [(target, precision) for target in TARGET_SUFFIXES for precision in ("fp16", "fp32")]
+    jobs = (ExportJob(*pair) for pair in pairs if pair != ("onnx", "fp16"))  # type: ignore[arg-type]
+    assert plan.jobs == tuple(jobs)
+    assert [note.split(":")[0] for note in plan.notes] == ["No fp16 for onnx"]
     with pytest.raises(BadRecipe):
         plan_export(replace(config, targets=["all", "onnx"]))
     recipe = tmp_path / "recipe.json"
     Recipe(precision="fp16").save(recipe, overwrite=False)
-    assert plan_export(replace(config, precisions=(), recipe=recipe)).jobs == (ExportJob("coreml", "fp16"),)
+    assert plan_export(replace(config, precisions=(), recipe=recipe)).jobs == (
+        ExportJob("coreml", "fp16"),
+        ExportJob("executorch", "fp16"),
+    )
 
 
 @pytest.mark.usefixtures("_no_picture_is_opened")
@@ -157,8 +162,8 @@ def test_each_delegate_has_its_artifact_in_its_default_precision(files: Path, tm
         "custom-64x48-executorch-coreml-fp16.pte",
         "custom-64x48-executorch-fp32.pte",
     ]
-    with pytest.raises(BadRecipe, match="executorch has no fp16"):
-        plan_export(replace(config, precisions=["fp16"]))
+    with pytest.raises(BadRecipe, match="executorch has no palette-8"):
+        plan_export(replace(config, precisions=["palette-8"]))
     everywhere = plan_export(replace(config, targets=["all"], delegates=["coreml"], precisions=["palette-6"]))
     assert [job.qualified_target for job in everywhere.jobs] == ["coreml", "executorch-coreml"]
     jobs = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from copy import deepcopy
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_byt
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.errors import BadRecipe, ConflictingParameters, UnknownChoice
+from shvit_mobile.errors import BadRecipe, ConflictingParameters, UnknownChoice, VerificationFailed
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention, create_shvit
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.pipeline.lower import lower
@@ -110,17 +112,39 @@ def test_convolutions_are_delegated_one_for_one() -> None:
     assert operators["XNNFullyConnected"] == 1
 
 
+def test_half_precision_casts_inside_the_delegate_and_stays_close() -> None:
+    plain, half, pixels = lower_program("fp32"), lower_program("fp16"), draw_pictures(8)
+    expected = Counter(plain.artifact.manifest.inventory.operators) + Counter(XNNConvert=2)
+    assert half.artifact.manifest.inventory.operators == expected
+    assert half.artifact.manifest.input.dtype == "float32"
+    reference = compute_float_logits(half.deployed, pixels)
+    assert 50 < sqnr(reference, ExecuTorchRunner(half.artifact).run(pixels)) < 80
+
+
+def test_values_that_are_too_large_for_half_precision_make_no_program(tmp_path: Path) -> None:
+    lowered = lower_program("fp32")
+    for factor, words in ((1e5, "differ from the checkpoint"), (1e9, "infinite in fp16")):
+        module = deepcopy(lowered.deployed.module)
+        with torch.no_grad():
+            module.get_parameter("patch_embed.0.weight").mul_(factor)
+        deployed = lowered.deployed.replace_module(module)
+        with pytest.raises(VerificationFailed, match=words) as error:
+            lower(deployed, Recipe(precision="fp16"), "executorch", tmp_path)
+        assert error.value.parameter == "precision"
+        assert not list(tmp_path.iterdir())
+
+
 def test_the_same_recipe_gives_the_same_bytes(tmp_path: Path) -> None:
     lowered = lower_program("fp32")
     build(lowered.deployed, lowered.recipe, tmp_path / "again.pte", ExecuTorchOptions())
     assert compute_sha256(tmp_path / "again.pte") == lowered.artifact.manifest.artifact.sha256
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8-weights"])
+@pytest.mark.parametrize("precision", ["palette-8", "int8-weights"])
 def test_other_precisions_are_rejected_with_the_supported_ones(precision: str, tmp_path: Path) -> None:
     assert precision not in PRECISIONS["xnnpack"]
     recipe = Recipe(precision=precision)  # type: ignore[arg-type]
-    with pytest.raises(BadRecipe, match=r"for xnnpack\.\nIts precisions: fp32, int8, int8-dynamic"):
+    with pytest.raises(BadRecipe, match=r"for xnnpack\.\nIts precisions: fp32, fp16, int8, int8-dynamic"):
         build(lower_program("fp32").deployed, recipe, tmp_path / "m.pte", ExecuTorchOptions())
     assert not list(tmp_path.iterdir())
 
@@ -155,7 +179,7 @@ def test_int8_dynamic_needs_no_images_and_stays_closer_than_int8() -> None:
     assert lowered.artifact.manifest.inventory.quantized_layers == len(dense - kept)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_a_stem_on_blocks_gives_the_logits_of_the_plain_one(precision: Precision) -> None:
     plain, blocks = lower_program(precision), lower_program(precision, "space-to-depth")
     pixels = draw_pictures(8)

@@ -12,7 +12,7 @@ from shvit_mobile.contracts.drift_row import EmulatedCPU, Execution
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.processes import count_processors
 from shvit_mobile.runtimes.arm64.cpus import CPU, CPUS, DEFAULT_CPU
-from shvit_mobile.runtimes.arm64.process import EmulatedProcess
+from shvit_mobile.runtimes.arm64.process import EmulatedProcess, EmulatorFailed
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 from shvit_mobile.runtimes.executorch import check_contract, load_program
 from shvit_mobile.runtimes.runner import check_size, prepare_input
@@ -59,6 +59,13 @@ class ARM64Runner:
         self._start_processes(1)
         try:
             features = self._processes[0].handshake.features
+            if artifact.manifest.precision == "fp16" and "fp16" not in features:
+                raise EmulatorFailed(
+                    f"{artifact.path.name} does not run on the CPU {cpu.name}.",
+                    why="It computes in fp16, and the CPU has no fp16 arithmetic: XNNPACK does not load it there.",
+                    hint="Emulate `cpu=dotprod`. For such phones, export fp32 or int8.",
+                    parameter="cpu",
+                )
         except BaseException:
             self.close()
             raise

@@ -1,4 +1,4 @@
-"""An observer of the deploy form, for artifacts that compute in float32 or int8."""
+"""An observer of the deploy form, for artifacts whose own values are not visible."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,11 +18,15 @@ from shvit_mobile.runtimes.probes.protocols import ObservedValue, ValueCallback
 
 
 class DeployFormActivationObserver:
-    """An `ActivationObserver` of torch's operators on the CPU, in float32."""
+    """An `ActivationObserver` of torch's operators on the CPU, in float32.
 
-    computes_in_fp16 = False
+    Args:
+        deployed: The deploy form.
+        computes_in_fp16: Whether the artifact that was made from it does.
+    """
 
-    def __init__(self, deployed: DeployForm) -> None:
+    def __init__(self, deployed: DeployForm, *, computes_in_fp16: bool = False) -> None:
+        self.computes_in_fp16 = computes_in_fp16
         self.engine = f"the float model in torch {torch.__version__}"
         self._deployed = deployed
 

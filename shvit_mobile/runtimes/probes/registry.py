@@ -63,7 +63,7 @@ def open_activation_observer(artifact: Artifact, deployed: DeployForm, points: S
         BadArtifact: If it is damaged, or its layers are not those of the deploy form.
     """
     if not artifact.manifest.is_coreml:
-        return DeployFormActivationObserver(deployed)
+        return DeployFormActivationObserver(deployed, computes_in_fp16=artifact.manifest.precision == "fp16")
     from shvit_mobile.runtimes.probes.coreml import CoreMLActivationObserver
 
     return CoreMLActivationObserver(artifact, points)

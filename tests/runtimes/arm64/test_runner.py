@@ -29,7 +29,7 @@ from shvit_mobile.report.sentences import describe_cross_runtime_divergence
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.arm64 import worker
 from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, is_arm64_host
-from shvit_mobile.runtimes.arm64.process import EmulatorFailed, build_command
+from shvit_mobile.runtimes.arm64.process import EmulatedProcess, EmulatorFailed, build_command
 from shvit_mobile.runtimes.arm64.runner import ARM64Runner
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 from shvit_mobile.runtimes.runner import prepare_input
@@ -53,6 +53,22 @@ def test_every_kind_of_program_gives_the_logits_of_this_machine(precision: Preci
     here = open_runner(artifact).run(pixels)
     assert np.ptp(here, axis=0).min() > 0.01, "pictures that all look the same to the model prove nothing"
     np.testing.assert_allclose(emulated, here, atol=1e-4)
+
+
+def test_half_precision_runs_on_a_cpu_that_has_it_and_is_refused_on_others() -> None:
+    artifact, pixels = lower_program("fp16").artifact, draw_pictures(5)
+    here = open_runner(artifact).run(pixels)
+    with ARM64Runner(artifact, CPUS["dotprod"], processes=1) as runner:
+        error = np.abs(runner.run(pixels) - here).max()
+    assert 0 < error < artifact.manifest.golden.tolerance  # type: ignore[union-attr]
+    with pytest.raises(EmulatorFailed, match="has no fp16 arithmetic") as refusal:
+        ARM64Runner(artifact, CPUS["neon"], processes=1)
+    assert refusal.value.parameter == "cpu"
+    # It is not only refused here: XNNPACK itself does not load it.
+    process = EmulatedProcess(open_sysroot(), CPUS["neon"], artifact.path, artifact.manifest.input.shape)
+    with pytest.raises(EmulatorFailed, match="RuntimeError"):
+        process.compute_logits(prepare_input(artifact.manifest, pixels[:1]).tobytes())
+    process.close()
 
 
 def test_each_image_gets_its_own_logits_in_any_process() -> None:

@@ -39,14 +39,19 @@ let package = Package(
     package.targets += [
         .target(
             name: "SHViTKitExecuTorch",
-            dependencies: ["SHViTKit", "SHViTKitCoreML", "SHViTThreadPool", "executorch", "backend_xnnpack"],
-            path: "\(kit)/SHViTKitExecuTorch"),
+            dependencies: [
+                "SHViTKit", "SHViTKitCoreML", "SHViTThreadPool", "executorch", "backend_xnnpack", "backend_coreml",
+            ],
+            path: "\(kit)/SHViTKitExecuTorch",
+            // What ExecuTorch's Core ML backend needs.
+            linkerSettings: [.linkedFramework("Accelerate"), .linkedFramework("CoreML"), .linkedLibrary("sqlite3")]),
         // Sets the number of ExecuTorch's threads, for which its Swift API has no option.
         .target(
             name: "SHViTThreadPool", dependencies: ["threadpool"], path: "\(kit)/SHViTThreadPool",
             linkerSettings: [.linkedLibrary("c++")]),
         framework("executorch", checksum: "8417045ee1761a410098d7b54a1ac0e3c227ccbdcca79bf7dfa26c0cf55f1f3d"),
         framework("backend_xnnpack", checksum: "14ffb372e29c09ef48ce6de4d02da315c237517438c07c98fa61fb89cbc4c8a6"),
+        framework("backend_coreml", checksum: "9ff34810bee54047b02dabde3c98099ebe41fa49ea35b408adb62ac06415a5ea"),
         framework("threadpool", checksum: "d6c700c5c2307c8a8ed4416c0f8fab6d5123d6b7c06ba77fdb4265aa33c19625"),
     ]
 #endif

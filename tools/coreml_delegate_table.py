@@ -44,14 +44,14 @@ def main(
             print(f"| {' | '.join(row)} |", flush=True)
 
 
-@torch.inference_mode()
 def measure(model: str, precisions: list[Precision], out: Path, count: int) -> Iterator[tuple[str, ...]]:
     """Yield the model, the precision, megabytes, delegates, operators left outside, and the SQNR in dB."""
     place = compatibility.Place(out, model)
     trained = load_checkpoint(str(CHECKPOINT)) if model == DEMO else compatibility.load_model(place)
     deployed, calibration = to_deploy_form(trained), open_images(CALIBRATION_IMAGES)
     pixels = compatibility.load_pixels(trained.preprocessing, open_images(TEST_IMAGES).sample(count, 0))
-    reference = torch.cat([deployed.run(image[None]) for image in pixels]).numpy()
+    with torch.no_grad():
+        reference = torch.cat([deployed.run(image[None]) for image in pixels]).numpy()
     for precision in precisions:
         recipe, _ = calibrate_recipe(deployed, calibration, precision=precision, count=128 if model == DEMO else 16)
         options = ExecuTorchOptions(delegate="coreml")

@@ -14,12 +14,17 @@ from shvit_mobile.apps.projects import SYSTEM_NAMES, App, AppKind, ExecuTorchPin
 from shvit_mobile.apps.record import RECORD_NAME, EmbeddedModel, EmbedRecord, find_changed_files, hash_files
 from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_manifest_path, read_goldens
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
-from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.manifest import Delegate, QualifiedTarget
 from shvit_mobile.contracts.outputs import list_missing_folders, lock_folder, remove_folders_if_empty, write_atomically
 from shvit_mobile.errors import BadApp, BadArtifact, OutputExists
 
 _LABELS_NAME = "labels.txt"
-_RUNNABLE_TARGETS: dict[AppKind, tuple[Target, ...]] = {"ios": ("coreml", "executorch"), "android": ("executorch",)}
+_RUNNABLE_TARGETS: dict[AppKind, tuple[QualifiedTarget, ...]] = {
+    "ios": ("coreml", "executorch", "executorch-coreml"),
+    "android": ("executorch",),
+}
+# The library of ExecuTorch's backend for each delegate.
+_BACKENDS: dict[Delegate, str] = {"xnnpack": "backend_xnnpack", "coreml": "backend_coreml"}
 
 
 @dataclass(frozen=True)
@@ -54,15 +59,18 @@ def plan_embeds(artifacts: Iterable[Artifact], app: App, *, any_version: bool = 
             raise BadArtifact(f"{one.artifact.path.name} is given twice.", why="Each model has a folder of its name.")
         if one.artifact.manifest.target == "executorch" and not any_version:
             _check_executorch_version(one.artifact, app)
+        # An app that names no ExecuTorch gets it from another package, whose backends are unknown.
+        if app.kind == "ios" and app.pins:
+            _check_backend(one.artifact, app)
     return tuple(plans)
 
 
 def _plan_embed(artifact: Artifact, app: App) -> EmbedPlan:
     path, manifest = artifact.path, artifact.manifest
-    if manifest.target not in _RUNNABLE_TARGETS[app.kind]:
+    if manifest.qualified_target not in _RUNNABLE_TARGETS[app.kind]:
         system = SYSTEM_NAMES[app.kind]
         raise BadArtifact(
-            f"{path.name} cannot go into an {system} app: {manifest.target} artifacts do not run there.",
+            f"{path.name} cannot go into an {system} app: {manifest.qualified_target} artifacts do not run there.",
             why=f"Targets that run there: {', '.join(_RUNNABLE_TARGETS[app.kind])}.",
             hint=f"Export the model for the target {_RUNNABLE_TARGETS[app.kind][0]}.",
         )
@@ -79,7 +87,7 @@ def _check_kernels(artifact: Artifact, app: App) -> None:
     if delegation is None:
         return
     left = delegation.left_operators
-    missing = {name: kernels[0] for name in left if not app.kernels.intersection(kernels := _list_kernels(name))}
+    missing = {name: kernels[0] for name in left if not app.libraries.intersection(kernels := _list_kernels(name))}
     if missing:
         names, needed = sorted(missing), " and ".join(sorted(set(missing.values())))
         raise BadArtifact(
@@ -88,6 +96,19 @@ def _check_kernels(artifact: Artifact, app: App) -> None:
             why=f"{delegation.backend} does not run them, and a program without its kernels does not load.",
             hint=f"Link ExecuTorch's {needed} in the app, or export the model again so that no operator is left.",
         )
+
+
+def _check_backend(artifact: Artifact, app: App) -> None:
+    """Raise `BadArtifact` if an iOS app does not link the backend that runs a program."""
+    delegate = artifact.manifest.delegate
+    if delegate is None or _BACKENDS[delegate] in app.libraries:
+        return
+    library = _BACKENDS[delegate]
+    raise BadArtifact(
+        f"{artifact.path.name} cannot run in this app, which does not link {library}.",
+        why=f"ExecuTorch runs the program's delegate, {delegate}, with this library.",
+        hint=f"Link {library} in the app, or export the model for another delegate.",
+    )
 
 
 def _list_kernels(operator: str) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ _REPOSITORY_PATTERN = r'pytorch/executorch(?:\.git)?"'
 _SWIFT_PIN = re.compile(rf'{_REPOSITORY_PATTERN}[^)]{{0,160}}?(?:branch|exact|from)\W{{1,6}}"{_VERSION_PATTERN}')
 # An XCFramework that upstream publishes, in a `binaryTarget`.
 _FRAMEWORK_PIN = re.compile(r'ossci-ios\.s3\.amazonaws\.com/executorch/[^"\s]*?-(\d[\w.]*)\.zip')
-_KERNELS = re.compile(r"\b(kernels_[a-z]+)(?:_debug)?\b")
+_LIBRARIES = re.compile(r"\b((?:kernels|backend)_[a-z]+)(?:_debug)?\b")
 _LOCAL_PACKAGE = re.compile(r'isa = XCLocalSwiftPackageReference;\s*relativePath = "?([^";]+)"?;')
 _XCODE_PIN = re.compile(rf'{_REPOSITORY_PATTERN}[^/]*?(?:branch|version|minimumVersion) = "?{_VERSION_PATTERN}')
 _GRADLE_PIN = re.compile(r"org\.pytorch:executorch-android[\w-]*:(\d[\w.]*)")
@@ -51,15 +51,15 @@ class App:
         kind: Its system.
         models: The folder for models; it may not exist yet.
         pins: Every file that names a version of ExecuTorch; empty if the app links none.
-        kernels: The names of ExecuTorch's libraries of kernels that an iOS app links, such as "kernels_optimized". An
-            Android app links all of them.
+        libraries: The names of ExecuTorch's libraries of kernels and backends that an iOS app links, such as
+            "kernels_optimized" and "backend_coreml". An Android app links all kernels, and XNNPACK.
     """
 
     root: Path
     kind: AppKind
     models: Path
     pins: tuple[ExecuTorchPin, ...]
-    kernels: frozenset[str] = frozenset()
+    libraries: frozenset[str] = frozenset()
 
 
 def find_app_folder(app: AnyPath) -> Path:
@@ -105,9 +105,9 @@ def open_app(root: AnyPath) -> App:
         return App(root, "android", _find_android_models_folder(root), tuple(_find_android_pins(root)))
     packages = list(dict.fromkeys([*packages, *_find_local_packages(projects)]))
     sources = [*packages, *(project / "project.pbxproj" for project in projects)]
-    kernels = frozenset(name for source in sources for name in _KERNELS.findall(_read_source(source)))
+    libraries = frozenset(name for source in sources for name in _LIBRARIES.findall(_read_source(source)))
     pins = tuple(_find_ios_pins(root, projects, packages))
-    return App(root, "ios", _find_ios_models_folder(root, projects), pins, kernels)
+    return App(root, "ios", _find_ios_models_folder(root, projects), pins, libraries)
 
 
 def _find_nearby_files(root: Path, name: str) -> Iterator[Path]:

@@ -63,7 +63,7 @@ def read_archive(data: bytes) -> dict[str, bytes]:
         nodes = json.JSONDecoder().raw_decode(text)[0]["nodes"]
         return dict(_list_files(data, nodes))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as reason:
-        raise DamagedArchiveError(f"its directory cannot be read: {type(reason).__name__}") from None
+        raise DamagedArchiveError("its directory cannot be read") from reason
 
 
 def _list_files(data: bytes, nodes: list[dict[str, Any]]) -> list[tuple[str, bytes]]:

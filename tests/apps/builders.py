@@ -10,7 +10,7 @@ let package = Package(name: "Kit", dependencies: [
     .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
     // .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-0.6.0"),
     .package(url: "https://github.com/pytorch/executorch.git", branch: "swiftpm-{version}"),
-])
+], targets: [.target(name: "Kit", dependencies: [.product(name: "backend_xnnpack", package: "executorch")])])
 """
 PROJECT = """/* Begin XCRemoteSwiftPackageReference section */
     9A /* XCRemoteSwiftPackageReference "executorch" */ = {{

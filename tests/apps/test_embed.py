@@ -14,7 +14,7 @@ import pytest
 
 from shvit_mobile.apps import embed as module
 from shvit_mobile.apps.embed import EmbedPlan, embed_artifacts, plan_embeds, remove_models, select_removable_models
-from shvit_mobile.apps.projects import App, open_app
+from shvit_mobile.apps.projects import App, find_app_folder, open_app
 from shvit_mobile.apps.record import RECORD_NAME, EmbeddedModel, EmbedRecord
 from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_manifest_path, read_goldens
 from shvit_mobile.contracts.fingerprints import compute_size_bytes
@@ -25,6 +25,7 @@ from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.pipeline.lower import lower, update_manifest
 from tests.apps.builders import android_app, ios_app, written
 from tests.builders import build_random_shvit, build_trained_model
+from tests.programs import lower_program
 
 SMALL = SHViTConfig(
     dims=(16, 24), partial_dims=(8, 9), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=3
@@ -164,6 +165,29 @@ def test_operators_without_kernels_are_refused_on_ios(exported: dict[str, Artifa
     package.write_text(linked + '// "kernels_optimized", "kernels_quantized"\n', encoding="utf-8")
     with pytest.raises(BadArtifact, match="links no kernels"):
         plan_embeds([partial], open_app(ios.root))
+
+
+def test_a_program_whose_backend_the_app_does_not_link_is_refused(
+    exported: dict[str, Artifact], ios: App, android: App, tmp_path: Path
+) -> None:
+    program = lower_program("fp16", delegate="coreml").artifact
+    with pytest.raises(BadArtifact, match="does not link backend_coreml"):
+        plan_embeds([program], ios)
+    with pytest.raises(BadArtifact, match="executorch-coreml artifacts do not run there"):
+        plan_embeds([program], android)
+    package = next(ios.root.glob("*/Package.swift"))
+    linked = package.read_text(encoding="utf-8")
+    package.write_text(linked + '// "backend_coreml"\n', encoding="utf-8")
+    with pytest.raises(BadArtifact, match="does not link backend_coreml"):
+        plan_embeds([program], open_app(ios.root))
+    package.write_text(linked.replace("xnnpack", "coreml"), encoding="utf-8")
+    app = open_app(ios.root)
+    embed_artifacts(plan_embeds([program], app), app)
+    assert Artifact.open(app.models / program.path.stem / program.path.name).manifest == program.manifest
+    with pytest.raises(BadArtifact, match="does not link backend_xnnpack"):
+        plan_embeds([exported["executorch"]], app)
+    own = open_app(find_app_folder("ios_demo"))
+    assert {"backend_xnnpack", "backend_coreml"} <= own.libraries
 
 
 def test_another_executorch_is_refused_with_both_versions(exported: dict[str, Artifact], tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ extension Trial {
         models.flatMap { model -> [Trial] in
             switch model.manifest.target {
             case .coreml: computes.map { Trial(model, compute: $0) }
+            // The program allows its Core ML delegate all processors.
+            case .executorch where model.manifest.delegation?.backend == "CoreMLBackend": [Trial(model, compute: .all)]
             // XNNPACK runs on the CPU only, and ExecuTorch chooses the number of threads.
             case .executorch: [Trial(model, compute: .cpu)]
             case .onnx: []

@@ -45,7 +45,8 @@ public enum Wording {
     ///   own.
     static func engine(_ manifest: Manifest, versions: [String: String]) -> String {
         let name = [engine(manifest.target), versions[manifest.target.rawValue]].compactMap(\.self)
-        let backend = manifest.delegation.map { $0.backend == "XnnpackBackend" ? "XNNPACK" : $0.backend }
+        let names = ["XnnpackBackend": "XNNPACK", "CoreMLBackend": "Core ML"]
+        let backend = manifest.delegation.map { names[$0.backend] ?? $0.backend }
         return (name + (backend.map { ["(\($0))"] } ?? [])).joined(separator: " ")
     }
 

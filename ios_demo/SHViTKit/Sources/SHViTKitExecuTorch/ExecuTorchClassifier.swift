@@ -3,7 +3,7 @@
     import SHViTKit
     import SHViTThreadPool
 
-    /// A `.pte` program on ExecuTorch's XNNPACK backend, which uses the CPU only.
+    /// A `.pte` program on ExecuTorch's XNNPACK backend, which uses the CPU only, or on its Core ML backend.
     ///
     /// An app that links this statically must keep the backend's symbols: add `-all_load` to Other Linker Flags.
     public actor ExecuTorchClassifier: Classifier {
@@ -67,8 +67,8 @@
                 Self.pool.leave()
                 throw .runtimeFailure(
                     "\(model.manifest.artifact.name) cannot be loaded: \(error.localizedDescription)",
-                    why: "The app may lack -all_load in Other Linker Flags, or kernels for operators that XNNPACK "
-                        + "does not run.",
+                    why: "The app may lack -all_load in Other Linker Flags, or kernels for operators that the "
+                        + "program's backend does not run.",
                     next: "See the README of the iOS app.")
             }
         }

@@ -1,7 +1,7 @@
 import Foundation
-import SHViTDemoCore
 import Testing
 
+@testable import SHViTDemoCore
 @testable import SHViTKit
 
 struct BenchmarkRequestTests {
@@ -90,6 +90,26 @@ struct TrialTests {
                     "\(stem) on CPU", "\(stem) on CPU and Neural Engine", "\(stem) on CPU",
                 ])
             #expect(models.map { Trial.standard(of: $0)?.compute } == [.all, nil, .cpu])
+        }
+    }
+
+    @Test("A program with a Core ML delegate may use all processors, and its engine says so")
+    func delegate() async throws {
+        try await withFolder { folder in
+            var model = try #require(try Self.models(in: folder, targets: [.executorch]).first)
+            let file = model.folder.appending(path: "\(model.id).manifest.json")
+            for (backend, compute, engine) in [
+                ("XnnpackBackend", DeviceReport.Compute.cpu, "ExecuTorch 1.4.1 (XNNPACK)"),
+                ("CoreMLBackend", .all, "ExecuTorch 1.4.1 (Core ML)"),
+            ] {
+                var manifest = try Document<Manifest>(contentsOf: file)
+                manifest.content.delegation = Manifest.Delegation(
+                    backend: backend, delegates: 1, delegatedOperators: 57, leftOperators: [:])
+                try manifest.write(to: file)
+                model = try EmbeddedModel(folder: model.folder)
+                #expect(Trial.all(of: [model], computes: [.cpu, .all]).map(\.compute) == [compute])
+                #expect(Wording.engine(model.manifest, versions: ["executorch": "1.4.1"]) == engine)
+            }
         }
     }
 

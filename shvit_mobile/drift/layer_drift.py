@@ -12,6 +12,7 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import LayerDrift, LayerReport
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision
+from shvit_mobile.deploy.activations import Activation
 from shvit_mobile.deploy.call_values import CallRecorder
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.drift.compare import check_origin
@@ -58,7 +59,9 @@ def compare_layers(
     )
     deployed = apply_equalization(folded, manifest.recipe, load_artifact_overrides(artifact))
     probe = open_activation_probe(artifact, deployed.wiring.calls)
-    free, forced = ([_SQNRAccumulator() for _ in probe.locations] for _ in range(2))
+    # int8 may spend no steps on what an activation makes alike, and is compared behind it.
+    behind = [place.point.activation if manifest.precision == "int8" else None for place in probe.locations]
+    free, forced = ([_SQNRAccumulator(activation) for activation in behind] for _ in range(2))
     count, recorder = 0, CallRecorder(deployed.module, torch.zeros(1, 3, *manifest.preprocessing.size))
     for image in iterate_single_images(images, manifest.preprocessing, progress):
         expected = _compute_expected_values(recorder, deployed.prepare(image), probe.locations)
@@ -93,15 +96,18 @@ def _select_worst_layers(rows: Sequence[LayerDrift], threshold: float, minimum: 
 
 @dataclass
 class _SQNRAccumulator:
-    """Signal and noise summed over images, in float64."""
+    """Signal and noise summed over images, in float64, behind an activation."""
 
+    activation: Activation | None = None
     signal: float = 0.0
     noise: float = 0.0
 
     def update(self, reference: Tensor, actual: Tensor) -> None:
-        exact = reference.double()
+        exact, own = reference.double(), actual.double()
+        if self.activation is not None:
+            exact, own = self.activation(exact), self.activation(own)
         self.signal += float(exact.square().sum())
-        self.noise += float((exact - actual.double()).square().sum())
+        self.noise += float((exact - own).square().sum())
 
     @property
     def sqnr_db(self) -> float:
@@ -122,7 +128,7 @@ def _compute_expected_values(
     """Compute the float model's value at each location."""
     values = recorder.run(image, scaled={place.point.name for place in locations if place.scaled})
     return {
-        place.point.name: values[place.point.name].relu() if place.rectified else values[place.point.name]
+        place.point.name: values[place.point.name].clamp(*place.limits) if place.limits else values[place.point.name]
         for place in locations
     }
 

@@ -88,6 +88,37 @@ def test_every_layer_of_another_model_is_the_float_models(target, images, tmp_pa
     assert min(min(row.free_db, row.forced_db) for row in report.rows) > 100
 
 
+class Limited(nn.Module):
+    """Activations that limit values, and one that makes large negative ones alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.wide, self.last = nn.Conv2d(3, 8, 3, 2), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1)
+        self.head = nn.Linear(8, 4)
+        for layer in (self.stem, self.wide, self.last):
+            layer.weight.data.normal_(0, 6 * layer.weight[0].numel() ** -0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.relu6(self.stem(x))
+        x = nn.functional.hardtanh(self.wide(x), -2.0, 3.0)
+        return self.head(nn.functional.hardswish(self.last(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("target", OPEN)
+def test_layers_in_int8_are_compared_behind_what_limits_them(target, images, tmp_path):
+    torch.manual_seed(0)
+    size = Preprocessing(size=(40, 56))
+    whole = wrap_module(Limited().eval(), labels=list("abcd"), preprocessing=size, name="limited")
+    recipe = calibrate_recipe(to_deploy_form(whole), images, precision="int8", count=6, observer="min-max")[0]
+    seen = recipe.ranges["model.last"]
+    assert seen.output[0] < -30
+    assert recipe.ranges["model.stem"].output == (0.0, 6.0)
+    cut = seen.model_copy(update={"output": (-3.0, seen.output[1])})
+    recipe = recipe.model_copy(update={"ranges": {**recipe.ranges, "model.last": cut}})
+    report = compare_layers(write_unverified_artifact(whole, target, recipe, tmp_path), whole, images)
+    assert min(min(row.free_db, row.forced_db) for row in report.rows) > 25
+
+
 @pytest.mark.parametrize("target", OPEN)
 @pytest.mark.parametrize("layer", FAULTY)
 def test_a_layer_with_altered_weights_is_the_first_divergence(layer, target, images, tmp_path):

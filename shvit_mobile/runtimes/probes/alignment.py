@@ -6,6 +6,7 @@ run, and the shapes of their weights show that none is missing or added.
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from shvit_mobile.targets.coreml.spec.values import read_shape
 _LAYER_KINDS: dict[str, CallKind] = {"conv": "conv", "linear": "linear"}
 # They pass a layer's output on: after a ReLU, rounded to int8 and back, or in another float type.
 _PASS_THROUGH_OPERATORS = ("relu", "quantize", "dequantize", "cast")
+_LIMITING_OPERATORS = ("relu6", "clip")
 _PRODUCT_OPERATORS = ("mul", "real_div")
 # What is in no module but the outermost has this name; a model that is wrapped as `model` has it, too.
 OUTERMOST = "model"
@@ -43,13 +45,13 @@ def locate_points(operations: Sequence[Any], points: Iterable[Call], path: Path)
     remaining, sums = iter(layers), iter(_find_sums(operations, points, path))
     for point in points:
         if point.kind == "residual":
-            locations.append(PointLocation(point, next(sums), rectified=False))
+            locations.append(PointLocation(point, next(sums)))
         else:
             output = next(remaining).outputs[0].name
-            value, rectified = _follow_pass_through(output, users)
+            value, limits = _follow_pass_through(output, users, point.activation.limits if point.activation else None)
             # A pass of coremltools multiplies the factor of each channel behind a convolution into its weights.
             scaled = not any(_is_product_with_constant(operation, constants) for operation in users[output])
-            locations.append(PointLocation(point, value, rectified, scaled))
+            locations.append(PointLocation(point, value, limits, scaled))
     return tuple(locations)
 
 
@@ -129,15 +131,28 @@ def _find_sums(operations: Sequence[Any], points: Sequence[Call], path: Path) ->
     return [name for sums, names in zip(found, expected, strict=True) if names for name in sums]
 
 
-def _follow_pass_through(value: str, users: UserMap) -> tuple[str, bool]:
-    """Return the last float value that only passes `value` on, and whether a ReLU lies between."""
-    last, rectified = value, False
-    while len(users[value]) == 1 and users[value][0].type in _PASS_THROUGH_OPERATORS:
+def _follow_pass_through(
+    value: str, users: UserMap, limits: tuple[float, float] | None
+) -> tuple[str, tuple[float, float] | None]:
+    """Return the last float value that only passes `value` on, and the interval to which it is limited on the way.
+
+    Args:
+        value: A layer's output.
+        users: The users of all values.
+        limits: The interval of the activation behind the layer, if it limits values.
+    """
+    last, found = value, None
+    while len(users[value]) == 1:
         operation = users[value][0]
-        rectified = rectified or operation.type == "relu"
+        if operation.type == "relu":
+            found = (0.0, inf)
+        elif operation.type in _LIMITING_OPERATORS and limits is not None:
+            found = limits
+        elif operation.type not in _PASS_THROUGH_OPERATORS:
+            break
         value = operation.outputs[0].name
         last = last if operation.type == "quantize" else value
-    return last, rectified
+    return last, found
 
 
 def _is_product_with_constant(operation: Any, constants: Container[str]) -> bool:

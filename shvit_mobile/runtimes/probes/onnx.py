@@ -87,7 +87,8 @@ def _locate_points(graph: onnx.GraphProto, points: Sequence[Call], artifact: Art
             )
         rectified, rounded = f"{name}.relu", f"{name}.output"
         last = next(node for node in (rounded, rectified, name) if node in nodes)
-        locations.append(PointLocation(point, nodes[last].output[0], rectified in nodes))
+        limits = point.activation.limits if last != name and point.activation else None
+        locations.append(PointLocation(point, nodes[last].output[0], limits))
     return tuple(locations)
 
 

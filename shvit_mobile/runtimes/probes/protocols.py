@@ -21,15 +21,15 @@ class PointLocation:
 
     Attributes:
         point: The layer in the deploy form.
-        value: The name of the layer's output in the artifact, after its ReLU and its rounding to int8 where the
-            artifact has them.
-        rectified: Whether the value comes after a ReLU.
+        value: The name of the layer's output in the artifact, after the activation that limits it and its rounding to
+            int8 where the artifact has them.
+        limits: The interval of that activation; None if the value comes before it.
         scaled: Whether it comes after the constants that the layer's output is multiplied by, where there are any.
     """
 
     point: Call
     value: str
-    rectified: bool
+    limits: tuple[float, float] | None = None
     scaled: bool = False
 
 

@@ -40,6 +40,8 @@ def export(
     delegate: opt.Delegate = None,
     stem: opt.Stem = None,
     head: opt.Head = None,
+    etrecord: opt.ETRecord = False,
+    bundled: opt.Bundled = False,
     quantize: opt.Quantize = None,
     recipe: opt.Recipe = None,
     calibration: opt.Calibration = None,
@@ -84,7 +86,12 @@ def export(
                 "opset": ("--opset", opset),
                 "dynamic_batch": ("--static-batch", False if static_batch else None),
             },
-            "executorch": {"stem": ("--stem", stem), "head": ("--head", head)},
+            "executorch": {
+                "stem": ("--stem", stem),
+                "head": ("--head", head),
+                "etrecord": ("--etrecord", etrecord or None),
+                "bundled": ("--bundled", bundled or None),
+            },
         },
     )
     delegated = None if require_delegated is None else parse_share("--require-delegated", require_delegated)

@@ -187,6 +187,16 @@ Head = Annotated[
         "(default: auto).",
     ),
 ]
+ETRecord = Annotated[
+    bool,
+    option(TARGET_PANEL, "executorch: also write an ETRecord, for ExecuTorch's developer tools.", "--etrecord"),
+]
+Bundled = Annotated[
+    bool,
+    option(
+        TARGET_PANEL, "executorch: also write a bundled program, .bpte, with the goldens as test cases.", "--bundled"
+    ),
+]
 
 # Precision and calibration
 Quantize = Annotated[

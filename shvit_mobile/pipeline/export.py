@@ -41,6 +41,7 @@ from shvit_mobile.pipeline.lower import (
     check_artifact_overwrite,
     check_target_options,
     check_target_precision,
+    list_side_files,
     lower,
     plan_artifact_path,
     update_manifest,
@@ -167,7 +168,12 @@ class ExportPlan:
     def files(self) -> tuple[Path, ...]:
         """Everything that will be written."""
         more = [Path(path) for path in (self.config.report, self.card) if path is not None]
-        return (*(file for path in self.paths for file in list_artifact_files(path)), *more)
+        artifacts = (
+            file
+            for (target, _), path in zip(self.jobs, self.paths, strict=True)
+            for file in (*list_artifact_files(path), *list_side_files(path, self.config.options.get(target)))
+        )
+        return (*artifacts, *more)
 
     @property
     def image_notes(self) -> tuple[str, ...]:
@@ -308,8 +314,8 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
         )
         for job in jobs
     )
-    for path in paths:
-        check_artifact_overwrite(path, overwrite=config.overwrite)
+    for (target, _), path in zip(jobs, paths, strict=True):
+        check_artifact_overwrite(path, config.options.get(target), overwrite=config.overwrite)
     deployed = None
     if recipe is not None and recipe[0].precision in INT8_ARITHMETIC:
         deployed = _fold(trained, steps)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import (
     Artifact,
@@ -44,8 +45,9 @@ from shvit_mobile.pipeline.goldens import (
     preprocess_golden_images,
     write_goldens,
 )
-from shvit_mobile.pipeline.verify import verify_artifact
+from shvit_mobile.pipeline.verify import VerificationResult, verify_artifact
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, check_overrides
+from shvit_mobile.runtimes.runner import prepare_input
 from shvit_mobile.targets.build_result import BuildResult
 from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS
 from shvit_mobile.targets.target_options import TargetOptions
@@ -81,7 +83,7 @@ def lower(
         target: "coreml", "executorch" or "onnx".
         out: The folder, which is created if it does not exist.
         overrides: The overrides of the recipe.
-        options: The options of the target (default: its defaults).
+        options: The options of the target (default: its defaults); some add a file beside the artifact.
         goldens: The pictures for the goldens (default: three photos and two drawings).
         overwrite: Replace existing files.
         has_gate: The caller compares the artifact on images and holds it against a limit, so that a recipe that ruins
@@ -100,18 +102,20 @@ def lower(
     module = import_module(TARGET_MODULES[target][0])
     options = options or getattr(module, TARGET_MODULES[target][1])()
     final = plan_artifact_path(deployed.trained, recipe.precision_name, target, Path(out), options)
-    check_artifact_overwrite(final, overwrite=overwrite)
+    check_artifact_overwrite(final, options, overwrite=overwrite)
     check_overrides(recipe, overrides)
     overrides_path = get_overrides_path(get_recipe_path(final))
     extra = () if overrides is None else (overrides_path,)
+    sides = list_side_files(final, options)
     written = write_atomically(
         *extra,
+        *sides,
         *list_artifact_files(final),
         folders=_get_artifact_folders(final),
-        obsolete=() if extra else (overrides_path,),
+        obsolete={overrides_path, *map(final.with_suffix, options.SIDE_SUFFIXES.values())} - {*extra, *sides},
         overwrite=overwrite,
     )
-    with written as (*overrides_file, path, recipe_file, goldens_folder, manifest_file):
+    with written as (*others, path, recipe_file, goldens_folder, manifest_file):
         built = module.build(apply_overrides(deployed, recipe, overrides), recipe, path, options)
         manifest = build_manifest(deployed, recipe, target, path, built)
         sources = goldens or load_default_golden_images()
@@ -128,8 +132,10 @@ def lower(
         manifest = manifest.model_copy(update={"golden": golden, "goldens": entry})
         manifest_file.write_text(manifest.to_json(), encoding="utf-8")
         recipe_file.write_text(recipe.to_json(), encoding="utf-8")
-        for file in overrides_file:
+        for file in others[: len(extra)]:
             file.write_bytes(overrides.file_bytes if overrides else b"")
+        for file in others[len(extra) :]:
+            _write_side_file(file, artifact, built, pixels, result.drop_first())
     return Artifact(final, manifest, result.notes)
 
 
@@ -142,10 +148,29 @@ def plan_artifact_path(
     return out / format_artifact_name(trained.variant, size, target, precision, suffix, delegate=delegate)
 
 
-def check_artifact_overwrite(path: Path, *, overwrite: bool) -> None:
+def list_side_files(path: Path, options: TargetOptions | None) -> tuple[Path, ...]:
+    """Return the files that options add beside the artifact at `path`."""
+    return tuple(map(path.with_suffix, options.side_suffixes)) if options else ()
+
+
+def _write_side_file(
+    file: Path, artifact: Artifact, built: BuildResult, pixels: NDArray[np.uint8], result: VerificationResult
+) -> None:
+    """Write an ETRecord, or a bundled program with an artifact's logits for `pixels`, which are in `result`."""
+    from shvit_mobile.targets.executorch import ETRECORD_SUFFIX
+    from shvit_mobile.targets.executorch_devtools import write_bundled_program, write_etrecord
+
+    if file.suffix == ETRECORD_SUFFIX:
+        write_etrecord(built.etrecord, file)
+    else:
+        inputs = prepare_input(artifact.manifest, pixels)
+        write_bundled_program(artifact.path, file, inputs, result.logits, result.tolerance)
+
+
+def check_artifact_overwrite(path: Path, options: TargetOptions | None = None, *, overwrite: bool) -> None:
     """Raise `OutputExists` or `UnwritableOutput` if `lower` would; call it before the work begins."""
     check_artifact_name(path, UnwritableOutput)
-    files = (*list_artifact_files(path), get_overrides_path(get_recipe_path(path)))
+    files = (*list_artifact_files(path), get_overrides_path(get_recipe_path(path)), *list_side_files(path, options))
     check_overwrite(*files, folders=_get_artifact_folders(path), overwrite=overwrite)
 
 

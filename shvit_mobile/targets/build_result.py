@@ -1,7 +1,7 @@
 """The result of a target's `build`, from which `lower` writes the manifest."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from shvit_mobile.contracts.manifest import Delegation, InputContract, Inventory, OutputContract
 from shvit_mobile.deploy.form import DeployForm
@@ -11,7 +11,7 @@ InputKind = Literal["image", "tensor"]
 
 @dataclass(frozen=True)
 class BuildResult:
-    """Fields of the manifest; `versions` has the tools that this target used."""
+    """Fields of the manifest; `versions` has the tools that this target used, `etrecord` the ETRecord if asked."""
 
     input: InputContract
     output: OutputContract
@@ -19,6 +19,7 @@ class BuildResult:
     versions: dict[str, str]
     options: dict[str, str | int | bool] = field(default_factory=dict)
     delegation: Delegation | None = None
+    etrecord: Any = None
 
 
 def build_input_contract(

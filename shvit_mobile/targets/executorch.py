@@ -1,10 +1,12 @@
 """The ExecuTorch target: lower a deploy form to a .pte program for XNNPACK, on phone CPUs, or for Core ML."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, cast
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import nn
@@ -31,6 +33,13 @@ PRECISIONS: dict[Delegate, tuple[Precision, ...]] = {
 }
 STEMS = ("plain", "space-to-depth")
 HEADS = ("auto", "float", "int8-dynamic")
+# The options that other delegates do not allow, and why.
+_XNNPACK_OPTIONS = {
+    **dict.fromkeys(("stem", "head"), "It changes what XNNPACK runs."),
+    "etrecord": "It holds the graphs that were lowered to XNNPACK.",
+    "bundled": "Its test cases are executed before it is written, which the Python runtime does with XNNPACK only.",
+}
+ETRECORD_SUFFIX, BUNDLED_SUFFIX = ".etrecord", ".bpte"
 # Above this share of the weights, a float head shows in the file size and the latency. A thousand classes take 3 to 5%.
 LARGE_HEAD_SHARE = 0.02
 
@@ -46,25 +55,35 @@ class ExecuTorchOptions(TargetOptions):
             needs no stride and the graph no padding.
         head: XNNPACK: the head under int8: "int8-dynamic" for equalized int8 weights and an input range from each
             image; "float" for an unchanged head; "auto" for int8 if the head is large.
+        etrecord: XNNPACK: write an ETRecord beside the program: its graphs, for ExecuTorch's developer tools. It holds
+            numbers of graphs, which differ from export to export.
+        bundled: XNNPACK: write a bundled program beside the program: the same with the goldens as test cases.
 
     Raises:
         UnknownChoice: If `delegate`, `stem` or `head` is unknown.
-        ConflictingParameters: If `stem` or `head` is given with another delegate than XNNPACK.
+        ConflictingParameters: If an option of XNNPACK is given with another delegate.
     """
 
     delegate: Delegate = "xnnpack"
     stem: Literal["plain", "space-to-depth"] = "plain"
     head: Literal["auto", "float", "int8-dynamic"] = "auto"
+    etrecord: bool = False
+    bundled: bool = False
+
+    SIDE_SUFFIXES: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"etrecord": ETRECORD_SUFFIX, "bundled": BUNDLED_SUFFIX}
+    )
 
     def __post_init__(self) -> None:
         parse_choice(self.delegate, DELEGATES, "delegate")
         parse_choice(self.stem, STEMS, "stem")
         parse_choice(self.head, HEADS, "head")
-        for name, value in {"stem": self.stem, "head": self.head}.items():
+        for name, why in _XNNPACK_OPTIONS.items():
+            value = getattr(self, name)
             if self.delegate != "xnnpack" and value != type(self).__dataclass_fields__[name].default:
                 raise ConflictingParameters(
                     f"`{name}={value}` is given with `delegate={self.delegate}`.",
-                    why="It changes what XNNPACK runs.",
+                    why=why,
                     hint="Leave one of them out.",
                     parameter=name,
                 )
@@ -106,7 +125,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
             parameter="precision",
         )
     options.check_precision(recipe.precision)
-    packages = ["executorch", "torch", "torchao"]
+    packages, etrecord = ["executorch", "torch", "torchao"], None
     if options.delegate == "coreml":
         package = coreml_delegate.write_program(deployed, recipe, path)
         contract, logits = package.input, package.output.logits
@@ -115,7 +134,8 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         if recipe.precision == "fp16":
             deployed = deployed.replace_module(rewrite_for_fp16(deployed.module, deployed))
         contract, logits = build_input_contract(deployed, options), "logits"
-        lower_to_program(build_graph(deployed, recipe, options), contract.shape, path)
+        graph = build_graph(deployed, recipe, options)
+        etrecord = lower_to_program(graph, contract.shape, path, etrecord=options.etrecord)
     contents = inspect_program(path)
     if contents.wide_softmaxes:
         raise VerificationFailed(
@@ -128,8 +148,9 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         output=OutputContract(logits=logits),
         inventory=contents.inventory,
         versions={name: version(name) for name in packages},
-        options=asdict(options),
+        options={name: value for name, value in asdict(options).items() if name not in options.SIDE_SUFFIXES},
         delegation=contents.delegation,
+        etrecord=etrecord,
     )
 
 
@@ -186,13 +207,17 @@ def _set_pixel_input_range(recipe: Recipe, deployed: DeployForm) -> Recipe:
     return recipe.model_copy(update={"ranges": {**recipe.ranges, first: exact}})
 
 
-def lower_to_program(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
+def lower_to_program(module: nn.Module, shape: tuple[int, ...], path: Path, *, etrecord: bool = False) -> Any:
+    """Lower a module and write the program to `path`; return its ETRecord, None if none is asked."""
     exir = import_library("executorch.exir", "It writes .pte programs.")
     with silence_libraries(), torch.no_grad():
         from shvit_mobile.targets.xnnpack_casts import create_partitioner
 
         exported = export_model(module, torch.zeros(shape))
-        edge = exir.to_edge_transform_and_lower(exported, partitioner=[create_partitioner()])
+        edge = exir.to_edge_transform_and_lower(
+            exported, partitioner=[create_partitioner()], generate_etrecord=etrecord
+        )
         program = edge.to_executorch()
     with path.open("wb") as file:
         program.write_to_file(file)
+    return program.get_etrecord() if etrecord else None

@@ -134,6 +134,23 @@ def test_a_calibration_that_cannot_succeed_opens_no_picture(
 
 
 @pytest.mark.usefixtures("_no_picture_is_opened")
+def test_files_for_developer_tools_are_planned_and_not_overwritten(files: Path, tmp_path: Path) -> None:
+    config = ExportConfig(
+        checkpoint=files / "model.safetensors",
+        targets=["executorch"],
+        options={"executorch": ExecuTorchOptions(etrecord=True, bundled=True)},
+        out=tmp_path,
+    )
+    (path,) = plan_export(config).paths
+    sides = [path.with_suffix(suffix) for suffix in (".etrecord", ".bpte")]
+    assert set(sides) < set(plan_export(config).files)
+    sides[1].touch()
+    with pytest.raises(OutputExists):
+        plan_export(config)
+    plan_export(replace(config, options={}))
+
+
+@pytest.mark.usefixtures("_no_picture_is_opened")
 def test_all_targets_leave_out_a_precision_that_they_lack_and_say_so(files: Path, tmp_path: Path) -> None:
     config = ExportConfig(
         checkpoint=files / "model.safetensors", targets=["all"], precisions=["fp16", "fp32"], out=tmp_path

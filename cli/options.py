@@ -16,12 +16,12 @@ ChannelValues = tuple[float, float, float]
 
 # Options that may be repeated take enumerations, because Typer has no lists of literals. The library's own lists of
 # these names are slow to import; a test compares them.
-TargetChoice = StrEnum("TargetChoice", "coreml executorch onnx all")
+TargetChoice = StrEnum("TargetChoice", "coreml executorch onnx coreai all")
 DelegateChoice = StrEnum("DelegateChoice", "xnnpack coreml")
 PrecisionChoice = StrEnum("PrecisionChoice", "fp32 fp16 int8 int8-dynamic int8-weights palette-8 palette-6 palette-4")
 # In the order of the library's PTQ passes.
 PassChoice = StrEnum("PassChoice", "exact-input equalize clip-weights gptq bias-correction none")
-EngineChoice = StrEnum("EngineChoice", "executorch onnxruntime coreml openvino mnn litert torch torch-compile")
+EngineChoice = StrEnum("EngineChoice", "executorch onnxruntime coreml coreai openvino mnn litert torch torch-compile")
 CpuChoice = StrEnum("CpuChoice", "neon dotprod i8mm")
 ComputeChoice = StrEnum("ComputeChoice", "cpu cpu-and-gpu cpu-and-neural-engine all")
 # Earlier names of choices, which stay accepted.
@@ -134,7 +134,11 @@ ChannelOrder = Annotated[
 # Targets
 Target = Annotated[
     list[TargetChoice] | None,
-    option(TARGET_PANEL, "Target to export to; repeatable.", metavar="|".join(TargetChoice)),
+    option(
+        TARGET_PANEL,
+        "Target to export to; repeatable. coreai is experimental, and not in all.",
+        metavar="|".join(TargetChoice),
+    ),
 ]
 Input = Annotated[
     Literal["image", "tensor"] | None,

@@ -12,6 +12,8 @@ from shvit_mobile.errors import ToolMissing, get_first_line
 
 # What to install for a library, as in pyproject.toml.
 REQUIREMENTS = {
+    "coreai": "coreai-torch==0.4.3",
+    "coreai_torch": "coreai-torch==0.4.3",
     "coremltools": "coremltools==9.0",
     "executorch": "executorch==1.4.1",
     "onnxruntime": "'onnxruntime>=1.23,<2'",

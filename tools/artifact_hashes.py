@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import version
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -48,11 +47,18 @@ from shvit_mobile.contracts.recipe import PTQ_PASSES
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT
 from shvit_mobile.families.shvit import create_shvit
 from shvit_mobile.quantize.overrides import CalibratedRecipe, load_recipe, save_recipe
+from shvit_mobile.targets.coreai import CoreAIOptions
 from shvit_mobile.targets.coreml import CoreMLOptions
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from shvit_mobile.targets.onnx import ONNXOptions
+from shvit_mobile.versions import get_package_versions
 
-OPTIONS: dict[str, Any] = {"coreml": CoreMLOptions, "executorch": ExecuTorchOptions, "onnx": ONNXOptions}
+OPTIONS: dict[str, Any] = {
+    "coreml": CoreMLOptions,
+    "executorch": ExecuTorchOptions,
+    "onnx": ONNXOptions,
+    "coreai": CoreAIOptions,
+}
 # Where corrections lie beside a recipe.
 OVERRIDES_SUFFIX = ".safetensors"
 
@@ -70,6 +76,9 @@ TENSOR, EINSUM = {"input": "tensor"}, {"layout": "einsum"}
 BLOCKS = {"block": 16, "deployment_target": "iOS18"}
 STEM = {"stem": "space-to-depth"}
 STATIC = {"dynamic_batch": False}
+
+# The target is experimental, and its packages are not on every system.
+COREAI_PLAN = {"fp32": ({},), "fp16": ({},), "int8-steps": ({},), "mixed-steps": ({},)}
 
 # By model and target: recipes, and the options each is lowered with.
 PLAN: dict[str, dict[str, dict[str, tuple[dict[str, Any], ...]]]] = {
@@ -104,6 +113,7 @@ PLAN: dict[str, dict[str, dict[str, tuple[dict[str, Any], ...]]]] = {
             "mixed": ({},),
             "mixed-steps": ({},),
         },
+        **({"coreai": COREAI_PLAN} if find_spec("coreai_torch") else {}),
     },
     "s4": {
         "coreml": {
@@ -128,7 +138,10 @@ PLAN: dict[str, dict[str, dict[str, tuple[dict[str, Any], ...]]]] = {
 }
 # Instruction sets that kernels of torch choose by.
 INSTRUCTIONS = ("avx", "avx2", "fma", "f16c", "avx512", "amx", "avx_vnni", "asimd", "bf16", "i8mm", "sve")
-PACKAGES = ("torch", "torchao", "coremltools", "executorch", "onnx", "onnxruntime", "numpy", "safetensors")
+PACKAGES = (
+    *("torch", "torchao", "coremltools", "executorch", "onnx", "onnxruntime", "coreai-core", "coreai-torch"),
+    *("numpy", "safetensors"),
+)
 FAILURE_PREFIX = "failed: "
 
 
@@ -337,7 +350,7 @@ def compare_hashes(before: dict[str, Any], after: dict[str, Any], wanted: list[H
 def describe_environment() -> dict[str, Any]:
     """What a hash may depend on besides the library."""
     return {
-        **{package: version(package) for package in PACKAGES},
+        **get_package_versions(*PACKAGES),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "torch's kernels": torch.backends.cpu.get_cpu_capability(),

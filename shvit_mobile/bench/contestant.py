@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from shvit_mobile.contracts.drift_row import DriftRow
     from shvit_mobile.contracts.manifest import QualifiedTarget
 
-Engine = Literal["executorch", "onnxruntime", "coreml", "openvino", "mnn", "litert", "torch", "torch-compile"]
+Engine = Literal["executorch", "onnxruntime", "coreml", "coreai", "openvino", "mnn", "litert", "torch", "torch-compile"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 _ENGINE_BY_TARGET: dict[QualifiedTarget, Engine] = {
     "executorch": "executorch",
     "executorch-coreml": "coreml",
     "onnx": "onnxruntime",
     "coreml": "coreml",
+    "coreai": "coreai",
 }
 
 

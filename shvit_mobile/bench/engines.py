@@ -127,6 +127,28 @@ def _load_openvino(subject: BenchmarkSubject, threads: int) -> Inference:
     return lambda: request.infer([image], share_inputs=True)
 
 
+def _load_coreai(subject: BenchmarkSubject, threads: int) -> Inference:
+    """Load a Core AI package in this process; its runtime chooses its threads itself."""
+    import asyncio
+
+    from coreai.authoring import AIModelAsset
+    from coreai.runtime import NDArray as CoreAIArray
+
+    from shvit_mobile.targets.coreai.package import check_package
+
+    path = Path(subject.source)
+    check_package(path)
+    loop, opened = asyncio.new_event_loop(), AIModelAsset.load(path).executable()
+    function = loop.run_until_complete(opened.__aenter__()).load_function("main")
+    image = {subject.input_name: CoreAIArray(_create_input(subject))}
+
+    async def run() -> object:
+        return await function(image)
+
+    # The model lives as long as the context.
+    return lambda context=opened: loop.run_until_complete(run())  # type: ignore[misc]
+
+
 def _load_mnn(subject: BenchmarkSubject, threads: int) -> Inference:
     import MNN
 
@@ -177,6 +199,7 @@ _ENGINES: dict[Engine, tuple[Callable[[BenchmarkSubject, int], Inference], tuple
     "executorch": (_load_executorch, ("torch", "executorch.runtime", "shvit_mobile.runtimes.executorch")),
     "onnxruntime": (_load_onnxruntime, ("onnxruntime",)),
     "coreml": (load_coreml, ("shvit_mobile.runtimes.coreml",)),
+    "coreai": (_load_coreai, ("coreai.authoring",)),
     "openvino": (_load_openvino, ("openvino",)),
     "mnn": (_load_mnn, ("MNN", "MNN.nn", "MNN.expr")),
     "litert": (_load_litert, ("ai_edge_litert.interpreter",)),

@@ -18,7 +18,7 @@ from shvit_mobile.errors import ShvitError
 MAX_TEXT_BYTES = 64 << 20
 _MAX_JSON_DEPTH = 64
 # Folders that belong to an artifact and hold JSON of their own.
-_ARTIFACT_FOLDERS = (".mlpackage", ".goldens")
+_ARTIFACT_FOLDERS = (".mlpackage", ".aimodel", ".goldens")
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",

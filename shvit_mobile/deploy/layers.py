@@ -33,6 +33,12 @@ def get_bias(layer: WeightedLayer) -> Tensor:
     return layer.bias
 
 
+def find_head(module: nn.Module, classes: int) -> str | None:
+    """Return the name of the last linear layer with an output for each class; None if there is none."""
+    linear = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    return next((name for name, layer in reversed(linear) if layer.out_features == classes), None)
+
+
 @contextmanager
 def hook_layers(layers: Iterable[tuple[str, nn.Module]], callback: LayerCallback) -> Iterator[None]:
     """Call `callback` for each of the named `layers` that runs inside the context."""

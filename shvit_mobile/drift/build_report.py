@@ -11,7 +11,10 @@ from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.versions import format_measured_by, get_package_versions, get_timestamp
 
 # The packages that decode, compute and run: their versions can change the results.
-_PACKAGES = ("shvit-mobile", "torch", "torchao", "executorch", "onnxruntime", "coremltools", "numpy", "pillow")
+_PACKAGES = (
+    *("shvit-mobile", "torch", "torchao", "executorch", "onnxruntime", "coremltools", "coreai-core", "coreai-torch"),
+    *("numpy", "pillow"),
+)
 
 
 def build_drift_report(

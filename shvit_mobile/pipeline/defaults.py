@@ -10,6 +10,7 @@ DEFAULT_PRECISIONS: dict[QualifiedTarget, Precision] = {
     "executorch": "fp32",
     "executorch-coreml": "fp16",
     "onnx": "fp32",
+    "coreai": "fp16",
 }
 CALIBRATION_COUNT = 256
 # Enough to rank sixty layers: their shares of the error differ a thousandfold.

@@ -10,6 +10,8 @@ from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict, Predic
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.manifest import (
     DELEGATES,
+    EXPERIMENTAL_TARGETS,
+    STABLE_TARGETS,
     TARGET_SUFFIXES,
     Delegate,
     QualifiedTarget,
@@ -78,7 +80,8 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
     With a gate and images to calibrate on, int8 gives up layers to float where it would miss the gate.
 
     Attributes:
-        targets: "coreml", "executorch", "onnx"; "all" leaves out what a target lacks, with a note.
+        targets: "coreml", "executorch", "onnx", "coreai" (experimental); "all" leaves out, with a note, what a target
+            lacks, and experimental targets.
         delegates: What runs ExecuTorch's programs: "xnnpack", "coreml" (default: that of its options, or xnnpack).
         precisions: Of every target (default: fp16 for what Core ML runs, fp32 for the others).
         jobs: The artifacts, instead of `targets`, `delegates`, `precisions` and `options`.
@@ -110,10 +113,13 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
     license: str | None = None
 
     def resolve_jobs(self) -> tuple[ExportJob, ...]:
-        """Return `jobs`, or each target, with each delegate, in each precision or in its default one."""
+        """Return `jobs`, or each target, with each delegate, in each precision or in its default one.
+
+        "all" are the targets that are not experimental.
+        """
         if self.jobs:
             return tuple(self.jobs)
-        named = (one for name in self.targets for one in (TARGET_SUFFIXES if name == "all" else (name,)))
+        named = (one for name in self.targets for one in (STABLE_TARGETS if name == "all" else (name,)))
         targets = [parse_choice(name, TARGET_SUFFIXES, "target") for name in dict.fromkeys(named)]
         return tuple(
             ExportJob(target, parse_choice(precision, PRECISIONS, "precision"), options)
@@ -148,7 +154,7 @@ class ExportPlan:
         goldens: What the goldens are made of; None for the default.
         paths: Where each artifact will be.
         card: Where the model card will be.
-        skipped: A sentence for each precision that "all" leaves out.
+        skipped: A sentence for each precision and each target that "all" leaves out.
         deployed: The deploy form, which a recipe of int8 was compared with; None without one.
     """
 
@@ -170,8 +176,8 @@ class ExportPlan:
         more = [Path(path) for path in (self.config.report, self.card) if path is not None]
         artifacts = (
             file
-            for (target, _), path in zip(self.jobs, self.paths, strict=True)
-            for file in (*list_artifact_files(path), *list_side_files(path, self.config.options.get(target)))
+            for job, path in zip(self.jobs, self.paths, strict=True)
+            for file in (*list_artifact_files(path), *list_side_files(path, job.options))
         )
         return (*artifacts, *more)
 
@@ -314,8 +320,8 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
         )
         for job in jobs
     )
-    for (target, _), path in zip(jobs, paths, strict=True):
-        check_artifact_overwrite(path, config.options.get(target), overwrite=config.overwrite)
+    for job, path in zip(jobs, paths, strict=True):
+        check_artifact_overwrite(path, job.options, overwrite=config.overwrite)
     deployed = None
     if recipe is not None and recipe[0].precision in INT8_ARITHMETIC:
         deployed = _fold(trained, steps)
@@ -336,7 +342,7 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
 
 
 def _select_jobs(config: ExportConfig, jobs: Sequence[ExportJob]) -> tuple[tuple[ExportJob, ...], tuple[str, ...]]:
-    """Return the jobs whose target has the precision, and a sentence for each that "all" leaves out.
+    """Return the jobs whose target has the precision, and a sentence for each job or target that "all" leaves out.
 
     Raises:
         BadRecipe: If a target that is named lacks a precision, or all of them lack it.
@@ -352,6 +358,9 @@ def _select_jobs(config: ExportConfig, jobs: Sequence[ExportJob]) -> tuple[tuple
         else:
             check_target_precision(target, job.precision)
             selected.append(job)
+    if "all" in config.targets:
+        left = (target for target in EXPERIMENTAL_TARGETS if target not in config.targets)
+        skipped += [f"Nothing for {target}, which is experimental: name it, too, to export to it." for target in left]
     return tuple(selected), tuple(skipped)
 
 

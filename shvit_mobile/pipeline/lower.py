@@ -57,6 +57,7 @@ TARGET_MODULES: dict[Target, tuple[str, str]] = {
     "coreml": ("shvit_mobile.targets.coreml", "CoreMLOptions"),
     "executorch": ("shvit_mobile.targets.executorch", "ExecuTorchOptions"),
     "onnx": ("shvit_mobile.targets.onnx", "ONNXOptions"),
+    "coreai": ("shvit_mobile.targets.coreai", "CoreAIOptions"),
 }
 
 
@@ -80,7 +81,7 @@ def lower(
     Args:
         deployed: From `to_deploy_form`.
         recipe: From `calibrate_recipe` or `load_recipe`.
-        target: "coreml", "executorch" or "onnx".
+        target: "coreml", "executorch", "onnx" or "coreai".
         out: The folder, which is created if it does not exist.
         overrides: The overrides of the recipe.
         options: The options of the target (default: its defaults); some add a file beside the artifact.
@@ -177,7 +178,8 @@ def check_artifact_overwrite(path: Path, options: TargetOptions | None = None, *
 def _get_artifact_folders(path: Path) -> Mapping[Path, str]:
     """Return the folders among an artifact's files, each with the name of a file that it always contains."""
     goldens = {get_goldens_path(path): GOLDENS_NAME}
-    return {path: "Manifest.json", **goldens} if path.suffix == TARGET_SUFFIXES["coreml"] else goldens
+    package = {TARGET_SUFFIXES["coreml"]: "Manifest.json", TARGET_SUFFIXES["coreai"]: "metadata.json"}.get(path.suffix)
+    return {path: package, **goldens} if package else goldens
 
 
 def check_target_precision(target: QualifiedTarget, precision: Precision) -> None:

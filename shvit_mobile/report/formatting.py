@@ -24,12 +24,13 @@ PRECISION_ORDER = (
     "palette-4",
 )
 # The order of targets on the ladder.
-TARGET_ORDER = ("onnx", "coreml", "executorch")
+TARGET_ORDER = ("onnx", "coreml", "executorch", "coreai")
 _TARGET_NAMES = {
     "onnx": "ONNX",
     "coreml": "Core ML",
     "executorch": "ExecuTorch",
     "executorch-coreml": "ExecuTorch with Core ML",
+    "coreai": "Core AI (experimental)",
 }
 COMPUTE_NAMES = {
     "cpu": "CPU",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # Modules and classes as text, so that running an ONNX file imports neither coremltools nor ExecuTorch.
 _RUNNERS = {
+    "coreai": ("shvit_mobile.runtimes.coreai", "CoreAIRunner"),
     "coreml": ("shvit_mobile.runtimes.coreml", "CoreMLRunner"),
     "executorch-coreml": ("shvit_mobile.runtimes.coreml", "CoreMLRunner"),
     "executorch": ("shvit_mobile.runtimes.executorch", "ExecuTorchRunner"),

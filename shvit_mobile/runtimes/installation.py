@@ -7,11 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.util import find_spec
 
 from shvit_mobile.environments import ENVIRONMENTS, Environment, verify_environment
 from shvit_mobile.errors import ShvitError, ToolMissing
 from shvit_mobile.progress import StepCallback
-from shvit_mobile.quiet import silence_libraries
+from shvit_mobile.quiet import REQUIREMENTS, silence_libraries
 
 _PACKAGE = "shvit-mobile"
 _REINSTALL_HINT = f"Try: pip install --force-reinstall {_PACKAGE}"
@@ -38,13 +39,15 @@ class InstallationCheck:
 
 def run_checks(progress: StepCallback = lambda *_: None) -> Iterator[InstallationCheck]:
     """Run every check, in the order of the table."""
-    total = 2 + len(ENGINE_CHECKS) + len(ENVIRONMENTS)
+    total = 3 + len(ENGINE_CHECKS) + len(ENVIRONMENTS)
     yield InstallationCheck("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
     progress("Looking up the packages", 0, total)
     yield from _check_packages()
     for number, (name, engine) in enumerate(ENGINE_CHECKS.items(), 1):
         progress(f"Loading {name}", number, total)
         yield check_engine(name, engine)
+    progress("Running Core AI", total - 2 - len(ENVIRONMENTS), total)
+    yield _check_coreai()
     progress("Starting the ARM64 emulator", total - 1 - len(ENVIRONMENTS), total)
     yield _check_arm64()
     for number, environment in enumerate(ENVIRONMENTS.values(), total - len(ENVIRONMENTS)):
@@ -71,6 +74,16 @@ def _check_packages() -> Iterator[InstallationCheck]:
     for package in declared:
         if package.marker is None or package.marker.evaluate():
             yield check_package(package.name, str(package.specifier), package.specifier.contains)
+
+
+def _check_coreai() -> InstallationCheck:
+    """Run a small program in the optional runtime of Core AI."""
+    from shvit_mobile.targets.coreai.process import check_runtime
+
+    name = "Core AI"
+    if find_spec("coreai") is None:
+        return InstallationCheck(name, f"optional, experimental, not set up: pip install {REQUIREMENTS['coreai']}")
+    return check_engine(name, check_runtime)
 
 
 def check_package(name: str, wanted: str, fits: Callable[..., bool]) -> InstallationCheck:

@@ -5,6 +5,7 @@ from shvit_mobile.contracts.recipe import FLOAT_KINDS, INT8_ARITHMETIC, PALETTE_
 
 _ONLY_CONVOLUTION_RANGES = "a recipe has ranges only of dense convolutions"
 _ONLY_STATIC_RANGES = "its int8 ranges are fixed in the file, not computed from each image"
+_NOT_YET = "this experimental target does not write it yet"
 _NO_PALETTES = "it multiplies integers by scales and has no lookup tables"
 
 # The nearest supported precision for each unsupported one, and why it is not supported.
@@ -20,6 +21,11 @@ NEAREST_PRECISIONS: dict[QualifiedTarget, dict[Precision, tuple[Precision, str]]
         "int8-dynamic": ("int8", _ONLY_STATIC_RANGES),
         "int8-weights": ("int8", "ONNX Runtime multiplies int8 weights by int8 activations"),
         **dict.fromkeys(PALETTE_PRECISIONS, ("int8", _NO_PALETTES)),
+    },
+    "coreai": {
+        "int8-dynamic": ("int8", _ONLY_STATIC_RANGES),
+        "int8-weights": ("int8", _NOT_YET),
+        **dict.fromkeys(PALETTE_PRECISIONS, ("int8", _NOT_YET)),
     },
 }
 

@@ -18,6 +18,7 @@ from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.fp16_form import HalfPrecision, rewrite_for_fp16
 from shvit_mobile.deploy.head_equalization import equalize_head
+from shvit_mobile.deploy.layers import find_head
 from shvit_mobile.deploy.space_to_depth_stem import compute_border_values, convert_stem_to_space_to_depth
 from shvit_mobile.deploy.xnnpack_form import rewrite_graph, rewrite_modules
 from shvit_mobile.errors import BadRecipe, ConflictingParameters, VerificationFailed, parse_choice
@@ -180,16 +181,10 @@ def build_graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions
         return HalfPrecision(rewritten) if recipe.precision == "fp16" else rewritten
     from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 
-    head = find_head(deployed)
+    head = find_head(deployed.module, deployed.trained.classes)
     if head and (options.head == "int8-dynamic" or (options.head == "auto" and has_large_head(deployed.module, head))):
         module.set_submodule(head, equalize_head(cast(nn.Linear, module.get_submodule(head))))
     return build_quantized_graph(deployed, recipe, module, shape=shape, rewrite=rewrite)
-
-
-def find_head(deployed: DeployForm) -> str | None:
-    """Return the name of the last linear layer that has an output for each class; None if there is none."""
-    linear = [(name, layer) for name, layer in deployed.module.named_modules() if isinstance(layer, nn.Linear)]
-    return next((name for name, layer in reversed(linear) if layer.out_features == deployed.trained.classes), None)
 
 
 def has_large_head(module: nn.Module, head: str) -> bool:

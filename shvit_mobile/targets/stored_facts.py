@@ -1,13 +1,13 @@
 """Compares a manifest with what exporters store inside an artifact's file; the artifact does not run for it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from shvit_mobile.contracts.artifact import EXPORT_AGAIN_HINT, Artifact
-from shvit_mobile.contracts.manifest import Manifest
+from shvit_mobile.contracts.manifest import Manifest, QualifiedTarget
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadArtifact, ToolMissing
 from shvit_mobile.targets.opened_package import OpenedPackage
@@ -16,8 +16,9 @@ from shvit_mobile.targets.opened_package import OpenedPackage
 def open_artifact(path: AnyPath) -> Artifact:
     """Open an artifact as `Artifact.open` does, and compare its manifest with what is stored inside its file.
 
-    An ONNX file holds labels, preprocessing, precision and checkpoint, a Core ML package all but the labels, and both
-    the names of inputs and outputs. An ExecuTorch program holds none of them, unless it contains a package.
+    An ONNX file and a Core AI package hold labels, preprocessing, precision and checkpoint, a Core ML package all but
+    the labels, and the first and the last the names of inputs and outputs. An ExecuTorch program holds none of them,
+    unless it contains a Core ML package.
 
     Raises:
         BadArtifact: As `Artifact.open`; and if they differ.
@@ -25,10 +26,10 @@ def open_artifact(path: AnyPath) -> Artifact:
     """
     artifact = Artifact.open(path)
     manifest = artifact.manifest
-    if manifest.target != "onnx" and not manifest.is_coreml:
+    if manifest.qualified_target not in _READERS:
         return artifact
     try:
-        stored = (_read_coreml_facts if manifest.is_coreml else _read_onnx_facts)(artifact.path)
+        stored = _READERS[manifest.qualified_target](artifact.path)
     except (ToolMissing, ImportError):
         note = (
             f"{artifact.path.name} was compared with its manifest by its SHA-256 only: the library for it is missing."
@@ -92,6 +93,28 @@ def _read_coreml_facts(path: Path) -> dict[str, Any]:
         "input": [feature.name for feature in description.input],
         "outputs": sorted(feature.name for feature in description.output),
     }
+
+
+def _read_coreai_facts(path: Path) -> dict[str, Any]:
+    """Return what a Core AI package holds, as `_read_onnx_facts` does."""
+    from shvit_mobile.targets.coreai.package import read_facts
+
+    facts = read_facts(path)
+    return {
+        "labels": facts.get("labels"),
+        "preprocessing": facts.get("preprocessing"),
+        "precision": facts.get("precision"),
+        "checkpoint": facts.get("checkpoint_sha256"),
+        "range of input values": facts.get("values"),
+    }
+
+
+_READERS: dict[QualifiedTarget, Callable[[Path], dict[str, Any]]] = {
+    "onnx": _read_onnx_facts,
+    "coreml": _read_coreml_facts,
+    "executorch-coreml": _read_coreml_facts,
+    "coreai": _read_coreai_facts,
+}
 
 
 def _parse(text: str | None) -> Any:

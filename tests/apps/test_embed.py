@@ -25,6 +25,7 @@ from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.pipeline.lower import lower, update_manifest
 from tests.apps.builders import android_app, ios_app, written
 from tests.builders import build_random_shvit, build_trained_model
+from tests.coreai_packages import lower_package, needs_coreai
 from tests.programs import lower_program
 
 SMALL = SHViTConfig(
@@ -138,6 +139,13 @@ def test_what_cannot_run_there_is_refused(exported: dict[str, Artifact], ios: Ap
     for app in (ios, android):
         with pytest.raises(BadArtifact, match="onnx artifacts do not run there"):
             plan_embeds([exported["onnx"]], app)
+
+
+@needs_coreai
+def test_a_core_ai_package_goes_into_no_app(ios: App, android: App) -> None:
+    for app in (ios, android):
+        with pytest.raises(BadArtifact, match="coreai artifacts do not run there"):
+            plan_embeds([lower_package("fp32").artifact], app)
 
 
 def test_operators_without_kernels_are_refused_on_ios(exported: dict[str, Artifact], ios: App, android: App) -> None:

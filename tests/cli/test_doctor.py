@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from importlib.util import find_spec
 
 import pytest
 
@@ -18,6 +19,8 @@ def test_doctor_finds_nothing_wrong_with_this_installation(call: Call) -> None:
     assert found["PyTorch"]["found"].endswith(" threads")
     assert found["ExecuTorch runtime"]["found"] == "native, with XNNPACK"
     assert found["torch"]["found"] == importlib.metadata.version("torch")
+    coreai = found["Core AI"]["found"]
+    assert coreai.startswith("native, coreai-core 1" if find_spec("coreai") else "optional, experimental, not set up")
     assert {"coremltools", "onnxruntime", "Core ML writer", "Core ML runtime", "ONNX Runtime"} <= found.keys()
 
 

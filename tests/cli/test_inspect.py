@@ -17,6 +17,7 @@ from shvit_mobile.contracts.artifact import format_artifact_name
 from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
 from tests.builders import build_random_shvit
 from tests.cli.conftest import Call, ExportedFiles, SharedFiles
+from tests.coreai_packages import lower_package, needs_coreai
 
 
 @pytest.mark.parametrize("target", ["coreml", "executorch", "onnx"])
@@ -58,6 +59,22 @@ def test_inspect_reads_a_bare_artifact(target: str, exported: ExportedFiles, tmp
     assert told["inventory"] == manifest["inventory"]
     assert told["sha256"] == manifest["artifact"]["sha256"]
     assert call("inspect", bare).exit_code == 0
+
+
+@needs_coreai
+def test_inspect_reads_a_core_ai_package_and_refuses_a_damaged_one(tmp_path: Path, call: Call) -> None:
+    artifact = lower_package("int8").artifact
+    bare = tmp_path / artifact.path.name
+    shutil.copytree(artifact.path, bare)
+    told = json.loads(call("inspect", bare, "--json").stdout)
+    assert told["target"] == "coreai"
+    assert told["inventory"] == artifact.manifest.inventory.model_dump(mode="json")
+    program = bare / "main.mlirb"
+    program.write_bytes(program.read_bytes()[:-100])
+    refused = call("inspect", bare)
+    assert refused.exit_code == 2
+    assert "is damaged" in refused.stderr
+    assert "Traceback" not in refused.output
 
 
 def test_inspect_reports_what_a_checkpoint_contains(call: Call, tmp_path: Path) -> None:

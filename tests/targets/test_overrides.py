@@ -16,7 +16,7 @@ from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact, get_recipe_path
 from shvit_mobile.contracts.fingerprints import compute_sha256
-from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Target
+from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
@@ -32,6 +32,7 @@ from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets.coreml.spec.package import MLPackage, find_entry_block
 from shvit_mobile.targets.coreml.spec.values import decode_constant
 from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
+from tests.coreai_packages import EVERY_TARGET
 from tests.programs import SMALL, draw_pictures
 from tests.quantize.builders import build_overridden_recipe, build_plain_recipe, simulate_int8
 
@@ -114,7 +115,7 @@ def test_executorch_stores_the_chosen_integers(artifacts, overrides: ParameterOv
             assert (-integers).permute(0, 2, 3, 1).contiguous().numpy().tobytes() not in program
 
 
-@pytest.mark.parametrize("target", TARGET_SUFFIXES)
+@pytest.mark.parametrize("target", EVERY_TARGET)
 def test_every_target_agrees_with_the_simulation(
     target: Target, artifacts, deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides
 ) -> None:
@@ -130,7 +131,7 @@ def test_every_target_agrees_with_the_simulation(
     assert distance < 0.5 * float((expected - without).norm())
 
 
-@pytest.mark.parametrize("target", TARGET_SUFFIXES)
+@pytest.mark.parametrize("target", EVERY_TARGET)
 def test_the_corrections_lie_beside_the_recipe(target: Target, artifacts, recipe: Recipe) -> None:
     path = artifacts(target).path
     beside = path.parent / f"{path.stem}.recipe.safetensors"

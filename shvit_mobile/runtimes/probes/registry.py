@@ -18,8 +18,9 @@ _PROBE_CLASSES: dict[QualifiedTarget, tuple[str, str]] = {
     "onnx": ("shvit_mobile.runtimes.probes.onnx", "ONNXActivationProbe"),
 }
 OPAQUE_TARGETS: dict[QualifiedTarget, str] = {
+    "coreai": "Apple's packages do not name their operators after layers, so their values cannot be assigned to them.",
     "executorch": "An XNNPACK delegate is one operator to ExecuTorch, and its Python runtime is built without ETDump, "
-    "so no value between the input and the logits is visible."
+    "so no value between the input and the logits is visible.",
 }
 
 

@@ -9,13 +9,16 @@ WORKERS ?= auto
 # One a core; 1 where there is a GPU.
 PROCESSES ?= 2
 
+# Models are converted for LiteRT in an environment of its own: 0.8 GB of ~/.cache and two minutes, once.
+LITERT := build/.litert-installed
+
 .PHONY: demo test lint docs test-search test-arm64 app-goldens test-ios typecheck-ios test-android check-android
 .PHONY: test-slow test-faults train-demo clean
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
 
-test: lint
+test: lint $(LITERT)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not arm64 and not faults"
 
 lint: $(INSTALLED)
@@ -30,14 +33,14 @@ docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 	$(BIN)/python tools/check_site.py build/site
 
-test-slow: $(INSTALLED)
+test-slow: $(INSTALLED) $(LITERT)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not arm64 and not faults"
 
 # A thousand damaged files, hundreds of invalid inputs, kills and signals, each in a process of its own. SEED=18 draws
 # others; K selects cases: make test-faults K=manifest-12
 SEED ?= 17
 K ?=
-test-faults: $(INSTALLED)
+test-faults: $(INSTALLED) $(LITERT)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n $(WORKERS) --dist worksteal -m faults --seed $(SEED) -k "$(K)"
 
 # New examples for every property-based test, a thousand each where the test does not say.
@@ -132,6 +135,11 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet $(TORCH_INDEX) torch==2.13.0
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --group dev --editable .
+	touch $@
+
+$(LITERT): shvit_mobile/environments.py | $(INSTALLED)
+	$(BIN)/shvit-mobile doctor --install litert
+	mkdir -p $(@D)
 	touch $@
 
 clean:

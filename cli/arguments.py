@@ -107,10 +107,10 @@ def target_options(
 
 
 def _expand_targets(names: Iterable[str]) -> list[Target]:
-    """Return the targets by name, each once; 'all' stands for all that are not experimental."""
-    from shvit_mobile.contracts.manifest import STABLE_TARGETS
+    """Return the targets by name, each once; 'all' stands for those that need nothing else."""
+    from shvit_mobile.contracts.manifest import ALL_TARGETS
 
-    expanded = (one for name in names for one in (STABLE_TARGETS if name == "all" else [str(name)]))
+    expanded = (one for name in names for one in (ALL_TARGETS if name == "all" else [str(name)]))
     return list(dict.fromkeys(expanded))  # type: ignore[arg-type]
 
 

@@ -92,6 +92,7 @@ def export(
                 "etrecord": ("--etrecord", etrecord or None),
                 "bundled": ("--bundled", bundled or None),
             },
+            "litert": {},
         },
     )
     delegated = None if require_delegated is None else parse_share("--require-delegated", require_delegated)

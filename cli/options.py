@@ -16,7 +16,7 @@ ChannelValues = tuple[float, float, float]
 
 # Options that may be repeated take enumerations, because Typer has no lists of literals. The library's own lists of
 # these names are slow to import; a test compares them.
-TargetChoice = StrEnum("TargetChoice", "coreml executorch onnx coreai all")
+TargetChoice = StrEnum("TargetChoice", "coreml executorch onnx litert coreai all")
 DelegateChoice = StrEnum("DelegateChoice", "xnnpack coreml")
 PrecisionChoice = StrEnum("PrecisionChoice", "fp32 fp16 int8 int8-dynamic int8-weights palette-8 palette-6 palette-4")
 # In the order of the library's PTQ passes.
@@ -136,7 +136,8 @@ Target = Annotated[
     list[TargetChoice] | None,
     option(
         TARGET_PANEL,
-        "Target to export to; repeatable. coreai is experimental, and not in all.",
+        "Target to export to; repeatable. Not in 'all': litert, which needs 'doctor --install litert' once, and coreai, "
+        "which is experimental.",
         metavar="|".join(TargetChoice),
     ),
 ]

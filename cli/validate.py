@@ -19,7 +19,8 @@ from .tables import build_drift_table
 
 def validate(
     artifacts: Annotated[
-        list[Path], typer.Argument(metavar="ARTIFACT...", help="One or more .mlpackage, .pte, .onnx or .aimodel.")
+        list[Path],
+        typer.Argument(metavar="ARTIFACT...", help="One or more .mlpackage, .pte, .onnx, .tflite or .aimodel."),
     ],
     checkpoint: opt.Checkpoint = None,
     weights: opt.Weights = None,

@@ -1,11 +1,14 @@
 """Imports and runs other libraries without their warnings; their exceptions pass through."""
 
 import logging
+import os
+import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
+from tempfile import TemporaryFile
 from typing import Any
 
 from shvit_mobile.errors import ToolMissing, get_first_line
@@ -17,7 +20,9 @@ REQUIREMENTS = {
     "coremltools": "coremltools==9.0",
     "executorch": "executorch==1.4.1",
     "onnxruntime": "'onnxruntime>=1.23,<2'",
+    "ai_edge_litert": "ai-edge-litert==2.3.0",
 }
+_STDERR = 2
 _NOISY_LOGGERS = (
     "root",
     "torchao",
@@ -75,3 +80,30 @@ def build_missing_error(library: str, why: str, reason: ImportError | None = Non
             hint=f"pip install --force-reinstall {REQUIREMENTS[library]}",
         )
     return ToolMissing(f"{library} is not installed.", why=why, hint=f"pip install {REQUIREMENTS[library]}")
+
+
+@contextmanager
+def capture_native_stderr() -> Iterator[Callable[[], str]]:
+    """Capture what C++ writes to standard error; the yielded function returns it.
+
+    ExecuTorch writes there why it rejects a file. All threads share standard error, so keep the context short.
+    """
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
+    try:
+        saved_stderr = os.dup(_STDERR)
+    except OSError:  # the process has no standard error
+        yield lambda: ""
+        return
+    with TemporaryFile() as captured:
+
+        def read_stderr() -> str:
+            captured.seek(0)
+            return captured.read().decode(errors="replace")
+
+        os.dup2(captured.fileno(), _STDERR)
+        try:
+            yield read_stderr
+        finally:
+            os.dup2(saved_stderr, _STDERR)
+            os.close(saved_stderr)

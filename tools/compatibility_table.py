@@ -41,7 +41,7 @@ from shvit_mobile.bench.statistics import compute_speed_ratio, summarize_latency
 from shvit_mobile.bench.stock import export_onnx_fp32, export_xnnpack, quantize_onnx
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.device_report import BenchmarkSettings
-from shvit_mobile.contracts.manifest import STABLE_TARGETS, Target
+from shvit_mobile.contracts.manifest import ALL_TARGETS, Target
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES, TEST_IMAGES
@@ -80,7 +80,7 @@ _PACKAGES = ("shvit-mobile", "torch", "timm", "executorch", "torchao", "coremlto
 # What takes seconds to import, once for all processes.
 _LIBRARIES = (
     *("coremltools", "onnxruntime", "onnxscript", "executorch.exir", "torchao.quantization.pt2e"),
-    *(f"shvit_mobile.targets.{target}" for target in STABLE_TARGETS),
+    *(f"shvit_mobile.targets.{target}" for target in ALL_TARGETS),
 )
 _SETTINGS = BenchmarkSettings(threads=1, batch=1, rounds=15, warm_up=2, iterations=10)
 Document = dict[str, Any]
@@ -126,7 +126,7 @@ class Place:
 
 def main(
     models: Annotated[str, typer.Option(help="The models, separated by commas.")] = ",".join(MODELS),
-    targets: Annotated[str, typer.Option(help="The targets, separated by commas.")] = ",".join(STABLE_TARGETS),
+    targets: Annotated[str, typer.Option(help="The targets, separated by commas.")] = ",".join(ALL_TARGETS),
     precisions: Annotated[str, typer.Option(help="The precisions, separated by commas.")] = ",".join(PRECISIONS),
     out: Annotated[Path, typer.Option(help="The folder for results, checkpoints and artifacts.")] = OUT,
     keep: Annotated[bool, typer.Option(help="Keep results of other commits, too.")] = False,

@@ -21,6 +21,7 @@ _ENGINE_BY_TARGET: dict[QualifiedTarget, Engine] = {
     "onnx": "onnxruntime",
     "coreml": "coreml",
     "coreai": "coreai",
+    "litert": "litert",
 }
 
 

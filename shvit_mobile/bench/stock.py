@@ -3,22 +3,23 @@
 The peers use the model as it is written: exporters fold BatchNorms themselves, and quantizers keep their defaults.
 """
 
-import io
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from copy import deepcopy
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from shvit_mobile.bench.contestant import BenchmarkSubject, Engine
 from shvit_mobile.bench.engines import is_installed
 from shvit_mobile.bench.macs import count_macs
+from shvit_mobile.deploy.exporting import export_model
+from shvit_mobile.environments import ENVIRONMENTS
+from shvit_mobile.errors import BenchmarkFailed
+from shvit_mobile.processes import get_last_line
 from shvit_mobile.quiet import silence_libraries
 
 _ONNX_ENGINES: tuple[Engine, ...] = ("onnxruntime", "openvino", "mnn")
@@ -63,10 +64,10 @@ def export_stock_peers(
         for precision in ("fp32", "int8"):
             path = export_xnnpack(module, images, folder / f"stock-{precision}.pte", precision)
             add(f"ExecuTorch stock {precision}", "executorch", precision, path)
-    if wanted("litert") and _can_export_litert():
-        tflite = _export_litert_fp32(module, shape, folder)
+    if wanted("litert") and ENVIRONMENTS["litert"].is_installed:
+        tflite, quantized = export_litert(module, images, shape, folder)
         add("LiteRT fp32", "litert", "fp32", tflite)
-        add("LiteRT int8", "litert", "int8", _quantize_litert(tflite, images), "int8")
+        add("LiteRT int8", "litert", "int8", quantized, "int8")
     if not any(wanted(engine) for engine in _ONNX_ENGINES):
         return peers
     fp32 = export_onnx_fp32(module, shape, folder)
@@ -165,41 +166,28 @@ def _convert_to_mnn(onnx: Path, bits: int) -> Path:
     return path
 
 
-def _can_export_litert() -> bool:
-    """Return whether the converter and the quantizer of LiteRT are installed."""
-    return all(find_spec(module) for module in ("litert_torch", "ai_edge_quantizer"))
+def export_litert(
+    module: nn.Module, images: Sequence[Tensor], shape: tuple[int, ...], folder: Path
+) -> tuple[Path, Path]:
+    """Export with LiteRT's converter, and quantize with AI Edge Quantizer's recipe for static int8.
 
+    Returns:
+        The files in fp32 and int8.
 
-def _export_litert_fp32(module: nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
-    """Convert with LiteRT's converter for PyTorch."""
-    with _suppress_output():
-        import litert_torch
-
-        path = folder / "stock-fp32.tflite"
-        litert_torch.convert(deepcopy(module), (torch.zeros(shape),)).export(str(path))
-    return path
-
-
-def _quantize_litert(fp32: Path, images: Sequence[Tensor]) -> Path:
-    """Quantize with AI Edge Quantizer's recipe for static int8."""
-    with _suppress_output():
-        from ai_edge_litert.interpreter import Interpreter
-        from ai_edge_quantizer.quantizer import Quantizer
-        from ai_edge_quantizer.recipe import static_wi8_ai8
-
-        ((signature, names),) = Interpreter(str(fp32)).get_signature_list().items()
-        quantizer, path = Quantizer(str(fp32)), fp32.with_name("stock-int8.tflite")
-        quantizer.load_quantization_recipe(static_wi8_ai8())
-        ranges = quantizer.calibrate({signature: [{names["inputs"][0]: image.numpy()} for image in images]})
-        quantizer.quantize(ranges).export_model(str(path))
-    return path
-
-
-@contextmanager
-def _suppress_output() -> Iterator[None]:
-    """Silence libraries and standard output, where LiteRT's tools log."""
-    with silence_libraries(), redirect_stdout(io.StringIO()):
-        yield
+    Raises:
+        ToolMissing: If the environment `litert` is not installed.
+        BenchmarkFailed: If one of the tools fails.
+    """
+    program, values = folder / "stock.pt2", folder / "stock-images.npy"
+    fp32, int8 = folder / "stock-fp32.tflite", folder / "stock-int8.tflite"
+    with silence_libraries():
+        torch.export.save(export_model(module, torch.zeros(shape)), program)
+    np.save(values, np.stack([image.numpy() for image in images]))
+    files = (str(path) for path in (program, values, fp32, int8))
+    completed = ENVIRONMENTS["litert"].run([str(Path(__file__).with_name("litert_stock.py")), *files])
+    if completed.returncode != 0:
+        raise BenchmarkFailed("LiteRT's tools cannot export the model.", why=get_last_line(completed.stderr))
+    return fp32, int8
 
 
 def _has_compiler() -> bool:

@@ -11,21 +11,25 @@ from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.errors import BadArtifact
 
-Target = Literal["coreml", "executorch", "onnx", "coreai"]
+Target = Literal["coreml", "executorch", "onnx", "litert", "coreai"]
 TARGET_SUFFIXES: dict[Target, str] = {
     "coreml": ".mlpackage",
     "executorch": ".pte",
     "onnx": ".onnx",
+    "litert": ".tflite",
     "coreai": ".aimodel",
 }
-# Targets of tools that may still change their format; "all" leaves them out.
-EXPERIMENTAL_TARGETS: tuple[Target, ...] = ("coreai",)
-STABLE_TARGETS: tuple[Target, ...] = tuple(target for target in TARGET_SUFFIXES if target not in EXPERIMENTAL_TARGETS)
+# The targets that "all" leaves out, and why.
+OPTIONAL_TARGETS: dict[Target, str] = {
+    "litert": "it needs packages of its own",
+    "coreai": "it is experimental",
+}
+ALL_TARGETS: tuple[Target, ...] = tuple(target for target in TARGET_SUFFIXES if target not in OPTIONAL_TARGETS)
 # What runs an ExecuTorch program.
 Delegate = Literal["xnnpack", "coreml"]
 DELEGATES: tuple[Delegate, ...] = get_args(Delegate)
 # A target, and the delegate unless it is XNNPACK: precisions, tolerances, runners and names of files depend on both.
-QualifiedTarget = Literal["coreml", "executorch", "executorch-coreml", "onnx", "coreai"]
+QualifiedTarget = Literal["coreml", "executorch", "executorch-coreml", "onnx", "litert", "coreai"]
 
 
 def qualify_target(target: Target, delegate: Delegate | None) -> QualifiedTarget:

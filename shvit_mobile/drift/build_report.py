@@ -12,8 +12,8 @@ from shvit_mobile.versions import format_measured_by, get_package_versions, get_
 
 # The packages that decode, compute and run: their versions can change the results.
 _PACKAGES = (
-    *("shvit-mobile", "torch", "torchao", "executorch", "onnxruntime", "coremltools", "coreai-core", "coreai-torch"),
-    *("numpy", "pillow"),
+    *("shvit-mobile", "torch", "torchao", "executorch", "onnxruntime", "coremltools", "ai-edge-litert"),
+    *("coreai-core", "coreai-torch", "numpy", "pillow"),
 )
 
 

@@ -27,7 +27,7 @@ from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS, compress_weigh
 from shvit_mobile.threads import map_in_order
 
 # The order of artifacts, below the simulated rungs.
-_TARGET_ORDER: tuple[Target, ...] = ("onnx", "coreml", "executorch", "coreai")
+_TARGET_ORDER: tuple[Target, ...] = ("onnx", "coreml", "executorch", "litert", "coreai")
 
 # The precisions that PyTorch can simulate; what fp32 and fp16 change depends on the runtime.
 _SIMULATED_PRECISIONS: tuple[Precision, ...] = (*INT8_ARITHMETIC, *WEIGHT_ONLY_PRECISIONS)

@@ -10,6 +10,7 @@ DEFAULT_PRECISIONS: dict[QualifiedTarget, Precision] = {
     "executorch": "fp32",
     "executorch-coreml": "fp16",
     "onnx": "fp32",
+    "litert": "fp32",
     "coreai": "fp16",
 }
 CALIBRATION_COUNT = 256

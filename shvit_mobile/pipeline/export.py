@@ -9,9 +9,9 @@ from shvit_mobile.contracts.artifact import Artifact, list_artifact_files
 from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict, PredictionChanges
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.manifest import (
+    ALL_TARGETS,
     DELEGATES,
-    EXPERIMENTAL_TARGETS,
-    STABLE_TARGETS,
+    OPTIONAL_TARGETS,
     TARGET_SUFFIXES,
     Delegate,
     QualifiedTarget,
@@ -80,8 +80,8 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
     With a gate and images to calibrate on, int8 gives up layers to float where it would miss the gate.
 
     Attributes:
-        targets: "coreml", "executorch", "onnx", "coreai" (experimental); "all" leaves out, with a note, what a target
-            lacks, and experimental targets.
+        targets: "coreml", "executorch", "onnx", "litert", "coreai" (experimental); "all" is the first three and leaves
+            out what a target lacks, with a note.
         delegates: What runs ExecuTorch's programs: "xnnpack", "coreml" (default: that of its options, or xnnpack).
         precisions: Of every target (default: fp16 for what Core ML runs, fp32 for the others).
         jobs: The artifacts, instead of `targets`, `delegates`, `precisions` and `options`.
@@ -115,11 +115,11 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
     def resolve_jobs(self) -> tuple[ExportJob, ...]:
         """Return `jobs`, or each target, with each delegate, in each precision or in its default one.
 
-        "all" are the targets that are not experimental.
+        "all" leaves out the optional targets.
         """
         if self.jobs:
             return tuple(self.jobs)
-        named = (one for name in self.targets for one in (STABLE_TARGETS if name == "all" else (name,)))
+        named = (one for name in self.targets for one in (ALL_TARGETS if name == "all" else (name,)))
         targets = [parse_choice(name, TARGET_SUFFIXES, "target") for name in dict.fromkeys(named)]
         return tuple(
             ExportJob(target, parse_choice(precision, PRECISIONS, "precision"), options)
@@ -359,8 +359,8 @@ def _select_jobs(config: ExportConfig, jobs: Sequence[ExportJob]) -> tuple[tuple
             check_target_precision(target, job.precision)
             selected.append(job)
     if "all" in config.targets:
-        left = (target for target in EXPERIMENTAL_TARGETS if target not in config.targets)
-        skipped += [f"Nothing for {target}, which is experimental: name it, too, to export to it." for target in left]
+        left = {target: why for target, why in OPTIONAL_TARGETS.items() if target not in config.targets}
+        skipped += [f"Nothing for {target}: {why}. Name it to export to it." for target, why in left.items()]
     return tuple(selected), tuple(skipped)
 
 

@@ -57,6 +57,7 @@ TARGET_MODULES: dict[Target, tuple[str, str]] = {
     "coreml": ("shvit_mobile.targets.coreml", "CoreMLOptions"),
     "executorch": ("shvit_mobile.targets.executorch", "ExecuTorchOptions"),
     "onnx": ("shvit_mobile.targets.onnx", "ONNXOptions"),
+    "litert": ("shvit_mobile.targets.litert", "LiteRTOptions"),
     "coreai": ("shvit_mobile.targets.coreai", "CoreAIOptions"),
 }
 
@@ -81,7 +82,7 @@ def lower(
     Args:
         deployed: From `to_deploy_form`.
         recipe: From `calibrate_recipe` or `load_recipe`.
-        target: "coreml", "executorch", "onnx" or "coreai".
+        target: "coreml", "executorch", "onnx", "litert" or "coreai".
         out: The folder, which is created if it does not exist.
         overrides: The overrides of the recipe.
         options: The options of the target (default: its defaults); some add a file beside the artifact.

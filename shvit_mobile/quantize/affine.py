@@ -4,8 +4,11 @@ Every target takes its parameters from here, so that one recipe means the same n
 """
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.recipe import ActivationScheme
@@ -18,6 +21,8 @@ WEIGHT_MAX = 127
 # A nearly constant activation must not get a scale so small that the ratio of scales in requantization exceeds the
 # kernels' range. XNNPACK's own quantizer has the same minimum.
 MIN_SCALE = 2.0**-12
+# A bias is int32 in units of the two scales. Half of the range leaves room for the sum of products.
+_MAX_INT32_BIAS = 2**30
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,23 @@ class AffineParameters:
 
     scale: float
     zero_point: int
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedLayer:
+    """The parameters of a layer in int8.
+
+    Attributes:
+        weight: int8, shape (out channels, in channels, ...).
+        scales: The scale of each output channel, float32, shape (out channels,).
+        bias: int32, shape (out channels,); None if the layer has none.
+        bias_scales: The scales of the weight times that of the input, float32, shape (out channels,).
+    """
+
+    weight: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    bias: NDArray[np.int32] | None
+    bias_scales: NDArray[np.float32]
 
 
 def choose_affine_parameters(low: float, high: float, activations: ActivationScheme = "affine") -> AffineParameters:
@@ -75,6 +97,29 @@ def quantize_weight(weight: Tensor, scales: Tensor | None = None) -> tuple[Tenso
     scales = compute_channel_scales(weight) if scales is None else scales
     steps = weight.detach().float() / reshape_to_rows(scales, weight)
     return steps.round().clamp(-WEIGHT_MAX, WEIGHT_MAX).to(torch.int8), scales
+
+
+def quantize_layer(layer: nn.Module, bias: NDArray[Any] | None, input_parameters: AffineParameters) -> QuantizedLayer:
+    """Quantize the weight and the bias of a layer.
+
+    If a channel's weights are so small that its bias would not fit into int32 at their scale, it gets the scale that
+    the bias needs, at which the weights become zero.
+
+    Args:
+        layer: It has a weight, and may hold the scales of it.
+        bias: Its bias, float32, shape (out channels,); None if it has none.
+        input_parameters: The parameters of its input.
+    """
+    weight = layer.get_parameter("weight")
+    integers, scales = (part.cpu().numpy() for part in quantize_weight(weight, get_weight_scales(layer)))
+    if bias is None:
+        return QuantizedLayer(integers, scales, None, scales * np.float32(input_parameters.scale))
+    needed = np.abs(bias) / np.float32(input_parameters.scale * _MAX_INT32_BIAS)
+    final = np.maximum(scales, needed)
+    ratio = (scales / final).reshape(-1, *[1] * (integers.ndim - 1))
+    bias_scales = final * np.float32(input_parameters.scale)
+    rounded = np.rint(bias.astype(np.float64) / bias_scales).astype(np.int32)
+    return QuantizedLayer(np.rint(integers * ratio).astype(np.int8), final, rounded, bias_scales)
 
 
 def dequantize_weight(integers: Tensor, scales: Tensor) -> Tensor:

@@ -24,12 +24,13 @@ PRECISION_ORDER = (
     "palette-4",
 )
 # The order of targets on the ladder.
-TARGET_ORDER = ("onnx", "coreml", "executorch", "coreai")
+TARGET_ORDER = ("onnx", "coreml", "executorch", "litert", "coreai")
 _TARGET_NAMES = {
     "onnx": "ONNX",
     "coreml": "Core ML",
     "executorch": "ExecuTorch",
     "executorch-coreml": "ExecuTorch with Core ML",
+    "litert": "LiteRT",
     "coreai": "Core AI (experimental)",
 }
 COMPUTE_NAMES = {

@@ -16,6 +16,7 @@ _RUNNERS = {
     "executorch-coreml": ("shvit_mobile.runtimes.coreml", "CoreMLRunner"),
     "executorch": ("shvit_mobile.runtimes.executorch", "ExecuTorchRunner"),
     "onnx": ("shvit_mobile.runtimes.onnxruntime", "ONNXRuntimeRunner"),
+    "litert": ("shvit_mobile.runtimes.litert", "LiteRTRunner"),
 }
 
 

@@ -1,13 +1,8 @@
 """Run ExecuTorch artifacts with ExecuTorch's own runtime on this machine's CPU."""
 
-import os
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -17,11 +12,10 @@ from numpy.typing import NDArray
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.errors import BadArtifact
-from shvit_mobile.quiet import import_library
+from shvit_mobile.quiet import capture_native_stderr, import_library
 from shvit_mobile.runtimes.runner import build_mismatch_error, check_size, prepare_input
 from shvit_mobile.targets.pte import read_program_bytes
 
-_STDERR = 2
 _FLOAT32_CODE = 6  # float32 in ExecuTorch's enumeration of dtypes
 _LOG_PREFIX = re.compile(r"\[\w+\.\w+:\d+\] ?")  # "[program.cpp:1] "
 
@@ -107,33 +101,6 @@ def _format_signature(metadata: Any) -> str:
 def _format_tensor_type(tensor: Any) -> str:
     dtype = "float32" if tensor.dtype() == _FLOAT32_CODE else f"dtype {tensor.dtype()}"
     return f"{dtype} {tuple(tensor.sizes())}"
-
-
-@contextmanager
-def capture_native_stderr() -> Iterator[Callable[[], str]]:
-    """Capture what C++ writes to standard error; the yielded function returns it.
-
-    ExecuTorch writes there why it rejects a file. All threads share standard error, so keep the context short.
-    """
-    with suppress(OSError, ValueError):
-        sys.stderr.flush()
-    try:
-        saved_stderr = os.dup(_STDERR)
-    except OSError:  # the process has no standard error
-        yield lambda: ""
-        return
-    with TemporaryFile() as captured:
-
-        def read_stderr() -> str:
-            captured.seek(0)
-            return captured.read().decode(errors="replace")
-
-        os.dup2(captured.fileno(), _STDERR)
-        try:
-            yield read_stderr
-        finally:
-            os.dup2(saved_stderr, _STDERR)
-            os.close(saved_stderr)
 
 
 def _extract_error_message(reason: Exception, stderr_text: str) -> str:

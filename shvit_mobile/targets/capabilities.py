@@ -22,6 +22,11 @@ NEAREST_PRECISIONS: dict[QualifiedTarget, dict[Precision, tuple[Precision, str]]
         "int8-weights": ("int8", "ONNX Runtime multiplies int8 weights by int8 activations"),
         **dict.fromkeys(PALETTE_PRECISIONS, ("int8", _NO_PALETTES)),
     },
+    "litert": {
+        "int8-dynamic": ("int8", _ONLY_STATIC_RANGES),
+        "int8-weights": ("int8", "XNNPACK multiplies int8 weights by int8 activations"),
+        **dict.fromkeys(PALETTE_PRECISIONS, ("int8", _NO_PALETTES)),
+    },
     "coreai": {
         "int8-dynamic": ("int8", _ONLY_STATIC_RANGES),
         "int8-weights": ("int8", _NOT_YET),

@@ -16,8 +16,8 @@ from shvit_mobile.targets.opened_package import OpenedPackage
 def open_artifact(path: AnyPath) -> Artifact:
     """Open an artifact as `Artifact.open` does, and compare its manifest with what is stored inside its file.
 
-    An ONNX file and a Core AI package hold labels, preprocessing, precision and checkpoint, a Core ML package all but
-    the labels, and the first and the last the names of inputs and outputs. An ExecuTorch program holds none of them,
+    ONNX and LiteRT files and a Core AI package hold labels, preprocessing, precision and checkpoint, a Core ML package
+    all but the labels, and all but Core AI's the names of inputs and outputs. An ExecuTorch program holds none of them,
     unless it contains a Core ML package.
 
     Raises:
@@ -95,6 +95,13 @@ def _read_coreml_facts(path: Path) -> dict[str, Any]:
     }
 
 
+def _read_litert_facts(path: Path) -> dict[str, Any]:
+    """Return what a LiteRT file holds, as `_read_onnx_facts` does."""
+    from shvit_mobile.targets.litert.metadata import read_facts
+
+    return read_facts(path)
+
+
 def _read_coreai_facts(path: Path) -> dict[str, Any]:
     """Return what a Core AI package holds, as `_read_onnx_facts` does."""
     from shvit_mobile.targets.coreai.package import read_facts
@@ -113,6 +120,7 @@ _READERS: dict[QualifiedTarget, Callable[[Path], dict[str, Any]]] = {
     "onnx": _read_onnx_facts,
     "coreml": _read_coreml_facts,
     "executorch-coreml": _read_coreml_facts,
+    "litert": _read_litert_facts,
     "coreai": _read_coreai_facts,
 }
 

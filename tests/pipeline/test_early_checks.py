@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from shvit_mobile import CalibrateConfig, ExportConfig, calibrate, export
-from shvit_mobile.contracts.manifest import STABLE_TARGETS
+from shvit_mobile.contracts.manifest import ALL_TARGETS
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.errors import (
     BadRecipe,
@@ -156,10 +156,10 @@ def test_all_targets_leave_out_a_precision_that_they_lack_and_say_so(files: Path
         checkpoint=files / "model.safetensors", targets=["all"], precisions=["fp16", "fp32"], out=tmp_path
     )
     plan = plan_export(config)
-    pairs = [(target, precision) for target in STABLE_TARGETS for precision in ("fp16", "fp32")]
+    pairs = [(target, precision) for target in ALL_TARGETS for precision in ("fp16", "fp32")]
     jobs = [ExportJob(*pair) for pair in pairs if pair != ("onnx", "fp16")]  # type: ignore[arg-type]
     assert plan.jobs == tuple(jobs)
-    left = ["No fp16 for onnx", "Nothing for coreai, which is experimental"]
+    left = ["No fp16 for onnx", "Nothing for litert", "Nothing for coreai"]
     assert [note.split(":")[0] for note in plan.notes] == left
     named = plan_export(replace(config, targets=["all", "coreai"]))
     assert named.jobs == (*jobs, ExportJob("coreai", "fp16"), ExportJob("coreai", "fp32"))

@@ -16,8 +16,9 @@ import pytest
 
 from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
+from shvit_mobile.quiet import capture_native_stderr
 from shvit_mobile.runtimes import open_runner
-from shvit_mobile.runtimes.executorch import ExecuTorchRunner, capture_native_stderr
+from shvit_mobile.runtimes.executorch import ExecuTorchRunner
 from tests.programs import SIZE, compute_float_logits, draw_pictures, lower_program
 
 

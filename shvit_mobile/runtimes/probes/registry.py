@@ -16,6 +16,7 @@ _PROBE_CLASSES: dict[QualifiedTarget, tuple[str, str]] = {
     "coreml": ("shvit_mobile.runtimes.probes.coreml", "CoreMLActivationProbe"),
     "executorch-coreml": ("shvit_mobile.runtimes.probes.coreml", "CoreMLActivationProbe"),
     "onnx": ("shvit_mobile.runtimes.probes.onnx", "ONNXActivationProbe"),
+    "litert": ("shvit_mobile.runtimes.probes.litert", "LiteRTActivationProbe"),
 }
 OPAQUE_TARGETS: dict[QualifiedTarget, str] = {
     "coreai": "Apple's packages do not name their operators after layers, so their values cannot be assigned to them.",

@@ -21,13 +21,10 @@ from shvit_mobile.quantize.affine import (
     ACTIVATION_MIN,
     AffineParameters,
     choose_affine_parameters,
-    get_weight_scales,
-    quantize_weight,
+    quantize_layer,
 )
 from shvit_mobile.quantize.layers import get_call_range
 
-# A bias is int32 in units of the two scales. Half of the range leaves room for the sum of products.
-_MAX_INT32_BIAS = 2**30
 # Operators that only move or select values of their first input: `deploy.activations.MOVES`.
 _MOVES = (
     *("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"),
@@ -136,15 +133,13 @@ class _Quantizer:
             yield from self._quantize_and_dequantize(node.input[0], f"{call}.input", parameters)
             node.input[0] = f"{call}.input"
         bias = _get_bias(layer) if len(node.input) > 2 else None
-        integers, scales = _quantize_weight(layer, bias, parameters)
+        quantized = quantize_layer(layer, bias, parameters)
         axis = _find_output_axis(node)
-        stored = np.moveaxis(integers, 0, axis) if axis else integers
-        yield self._dequantize_constant(f"{call}.weight", stored, scales, axis)
+        stored = np.moveaxis(quantized.weight, 0, axis) if axis else quantized.weight
+        yield self._dequantize_constant(f"{call}.weight", stored, quantized.scales, axis)
         node.input[1] = f"{call}.weight.real"
-        if bias is not None:
-            bias_scales = scales * np.float32(parameters.scale)
-            rounded = np.rint(bias.astype(np.float64) / bias_scales).astype(np.int32)
-            yield self._dequantize_constant(f"{call}.bias", rounded, bias_scales, 0)
+        if quantized.bias is not None:
+            yield self._dequantize_constant(f"{call}.bias", quantized.bias, quantized.bias_scales, 0)
             node.input[2] = f"{call}.bias.real"
         output = node.output[0]
         if node.name != call:  # the node after it adds the bias
@@ -214,24 +209,6 @@ def _find_output_axis(node: onnx.NodeProto) -> int:
 
 def _get_bias(layer: nn.Module) -> NDArray[Any]:
     return _convert_to_array(layer.get_parameter("bias"))
-
-
-def _quantize_weight(
-    layer: nn.Module, bias: NDArray[Any] | None, input_parameters: AffineParameters
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the integers of a weight and its scales, shape (out channels,).
-
-    If a channel's weights are so small that its bias would not fit into int32 at their scale, it gets the scale that
-    the bias needs, at which the weights become zero.
-    """
-    weight = layer.get_parameter("weight")
-    integers, scales = (part.cpu().numpy() for part in quantize_weight(weight, get_weight_scales(layer)))
-    if bias is None:
-        return integers, scales
-    needed = np.abs(bias) / np.float32(input_parameters.scale * _MAX_INT32_BIAS)
-    final = np.maximum(scales, needed)
-    ratio = (scales / final).reshape(-1, *[1] * (integers.ndim - 1))
-    return np.rint(integers * ratio).astype(np.int8), final
 
 
 def _convert_to_array(tensor: Tensor) -> NDArray[Any]:

@@ -1,0 +1,230 @@
+"""LiteRT files hold the recipe's integers under the names of the layers, and damaged ones are rejected."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from shvit_mobile.contracts.recipe import ActivationRange, Precision
+from shvit_mobile.environments import ENVIRONMENTS
+from shvit_mobile.errors import BadArtifact, NotSupported, ToolMissing
+from shvit_mobile.metrics import sqnr
+from shvit_mobile.pipeline.lower import lower
+from shvit_mobile.quantize.affine import choose_affine_parameters, quantize_weight
+from shvit_mobile.quantize.layers import select_int8_ranges
+from shvit_mobile.runtimes import open_runner
+from shvit_mobile.runtimes.litert import open_interpreter
+from shvit_mobile.targets.litert import read_inventory
+from shvit_mobile.targets.litert.convert import convert_module
+from shvit_mobile.targets.litert.flatbuffer import iterate_graph, read_model, read_values, write_model
+from shvit_mobile.targets.litert.int8 import quantize_layers
+from tests.litert import lower_model
+from tests.programs import FLOAT_LAYER, compute_float_logits, draw_pictures
+
+
+@pytest.mark.parametrize(("precision", "least"), [("fp32", 100.0), ("fp16", 50.0), ("int8", 29.0)])
+def test_logits_are_those_of_the_trained_model(precision: Precision, least: float) -> None:
+    model, pixels = lower_model(precision), draw_pictures(4)
+    reference = compute_float_logits(model.deployed, pixels)
+    assert sqnr(reference, open_runner(model.artifact).run(pixels)) > least
+
+
+def test_int8_computes_what_onnx_computes(tmp_path: Path) -> None:
+    model, pixels = lower_model("int8"), draw_pictures(6)
+    other = lower(model.deployed, model.recipe, "onnx", tmp_path)
+    ours, theirs = (open_runner(one).run(pixels) for one in (model.artifact, other))
+    assert sqnr(theirs, ours) > 60
+
+
+def test_weights_in_half_precision_take_half_of_the_bytes() -> None:
+    fp32, fp16 = (lower_model(precision).artifact.manifest.inventory.weight_bytes for precision in ("fp32", "fp16"))
+    assert set(fp16) == {"float16", "float32", "int32"}
+    assert fp16["float16"] * 2 + fp16["float32"] == fp32["float32"]
+    assert fp16["float16"] > 5 * fp16["float32"]
+
+
+def test_int8_layers_have_the_recipes_integers_scales_and_ranges() -> None:
+    model = lower_model("int8")
+    ranges = select_int8_ranges(model.deployed, model.recipe)
+    assert FLOAT_LAYER not in ranges
+    file = read_model(model.artifact.path)
+    found = {view.outputs[0].name.decode().removesuffix(".int8"): view for view in iterate_graph(file) if view.is_layer}
+    for path, activation_range in ranges.items():
+        view = found.get(path) or found[f"{path}.relu"]
+        integers, scales = quantize_weight(model.deployed.module.get_submodule(path).weight)
+        stored = read_values(file, view.inputs[1])
+        assert np.array_equal(stored, integers.permute(0, 2, 3, 1).numpy()), path
+        assert np.array_equal(view.inputs[1].quantization.scale, scales.numpy())
+        output = choose_affine_parameters(*activation_range.output)
+        quantization = view.outputs[0].quantization
+        assert (*quantization.scale, *quantization.zeroPoint) == (np.float32(output.scale), output.zero_point), path
+        bias = view.inputs[2].quantization.scale
+        assert np.array_equal(bias, scales.numpy() * view.inputs[0].quantization.scale)
+    assert read_inventory(model.artifact.path).quantized_layers == len(ranges)
+
+
+def test_every_call_of_the_wiring_has_a_tensor_of_its_name() -> None:
+    model = lower_model("fp32")
+    names = {
+        view.outputs[0].name.decode().removesuffix(".relu") for view in iterate_graph(read_model(model.artifact.path))
+    }
+    *calls, head = model.deployed.wiring.calls
+    assert {f"{call.name}.add" if call.kind == "residual" else call.name for call in calls} <= names
+    assert head.name not in names
+    assert model.artifact.manifest.output.logits in names
+
+
+def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
+    model = lower_model("int8")
+    again = lower(model.deployed, model.recipe, "litert", tmp_path)
+    assert again.path.read_bytes() == model.artifact.path.read_bytes()
+
+
+def test_constants_are_aligned_for_kernels() -> None:
+    content = lower_model("fp32").artifact.path.read_bytes()
+    file = read_model(lower_model("fp32").artifact.path)
+    weights = [view.inputs[1] for view in iterate_graph(file) if view.is_layer]
+    for weight in weights:
+        values = read_values(file, weight).tobytes()
+        assert content.find(values) % 16 == 0, weight.name
+
+
+class Heterogeneous(nn.Module):
+    """Layers in the forms that other families have: ReLU6, a shared layer, linear layers on tokens, a concatenation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.shared = nn.Conv2d(8, 8, 1)
+        self.wide = nn.Conv2d(16, 12, 3, padding=1, bias=False)
+        self.tokens = nn.Linear(12, 10)
+        self.head = nn.Linear(10, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        values = nn.functional.relu6(self.first(images))
+        once = self.shared(values)
+        values = torch.cat([once, self.shared(once)], 1)
+        values = self.wide(nn.functional.max_pool2d(values, 2))
+        tokens = nn.functional.gelu(self.tokens(values.flatten(2).transpose(1, 2)))
+        return self.head(tokens.mean(1))
+
+
+def test_layers_of_other_families_become_int8() -> None:
+    torch.manual_seed(0)
+    module, images = Heterogeneous().eval(), torch.randn(1, 3, 24, 36)
+    model = convert_module(module, tuple(images.shape), names=("images", "logits"))
+    layers = ("first", "shared", "wide", "tokens")
+    ranges = {layer: ActivationRange(input=(-4.0, 4.0), output=(-4.0, 4.0)) for layer in layers}
+    quantize_layers(model, module, ranges)
+    kinds = [view.kind for view in iterate_graph(model) if view.is_layer and view.inputs[1].type == 9]
+    assert len(kinds) == 5  # the shared layer twice
+    with torch.no_grad():
+        expected = module(images)
+    assert sqnr(expected.numpy(), run_model(write_model(model), images)) > 15
+
+
+def test_a_layer_that_is_not_in_the_model_is_named() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 6, 2)).eval()
+    model = convert_module(module, (1, 3, 8, 8), names=("images", "logits"))
+    with pytest.raises(NotSupported, match="The layer 7 cannot be int8"):
+        quantize_layers(model, module, {"7": ActivationRange(input=(0.0, 1.0), output=(0.0, 1.0))})
+    with torch.no_grad():
+        module[0].weight.mul_(2)
+    with pytest.raises(NotSupported, match="its weight is another one"):
+        quantize_layers(model, module, {"0": ActivationRange(input=(0.0, 1.0), output=(0.0, 1.0))})
+
+
+def test_without_its_environment_the_error_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ToolMissing, match="shvit-mobile doctor --install litert"):
+        convert_module(nn.Sequential(nn.Conv2d(3, 5, 1)), (1, 3, 8, 8), names=("images", "logits"))
+    assert not ENVIRONMENTS["litert"].is_installed
+
+
+def truncate(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def change_identifier(content: bytes) -> bytes:
+    return content[:4] + b"TFL9" + content[8:]
+
+
+def edit(change: Callable, path: Path) -> bytes:
+    model = read_model(path)
+    change(model, model.subgraphs[0])
+    return write_model(model)
+
+
+def read_the_future(model, graph) -> None:
+    graph.operators = graph.operators[::-1]
+
+
+def shrink_a_weight(model, graph) -> None:
+    view = next(view for view in iterate_graph(model) if view.is_layer)
+    model.buffers[view.inputs[1].buffer].data = model.buffers[view.inputs[1].buffer].data[:-4]
+
+
+def enlarge_a_tensor(model, graph) -> None:
+    graph.tensors[graph.operators[0].outputs[0]].shape = [2**30, 2**30, 1, 1]
+
+
+def point_nowhere(model, graph) -> None:
+    graph.operators[3].inputs = [2**20, *graph.operators[3].inputs[1:]]
+
+
+def add_a_graph(model, graph) -> None:
+    model.subgraphs = [graph, graph]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: truncate(path.read_bytes()),
+        lambda path: change_identifier(path.read_bytes()),
+        lambda path: b"",
+        *(partial(edit, change) for change in (read_the_future, shrink_a_weight, enlarge_a_tensor, point_nowhere)),
+        partial(edit, add_a_graph),
+    ],
+)
+def test_a_damaged_file_never_reaches_the_interpreter(damage: Callable[[Path], bytes], tmp_path: Path) -> None:
+    path = tmp_path / "damaged.tflite"
+    path.write_bytes(damage(lower_model("int8").artifact.path))
+    with pytest.raises(BadArtifact, match="is not a LiteRT model"):
+        open_interpreter(path)
+
+
+def test_random_damage_ends_in_an_error_or_in_logits(tmp_path: Path) -> None:
+    original, path = lower_model("int8").artifact.path.read_bytes(), tmp_path / "damaged.tflite"
+    rejected = 0
+    for seed in range(120):
+        draw, content = random.Random(seed), bytearray(original)
+        for _ in range(draw.choice((1, 4))):
+            place = draw.choice((draw.randrange(20_000), len(content) - 1 - draw.randrange(60_000)))
+            struct.pack_into("<H", content, min(place, len(content) - 2), draw.choice((0, 1, 0x7FFF, 0xFFFF)))
+        path.write_bytes(content)
+        try:
+            open_interpreter(path).invoke()
+        except (BadArtifact, RuntimeError):
+            rejected += 1
+    assert rejected > 10
+
+
+def run_model(content: bytes, images: Tensor) -> NDArray[np.float32]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], images.numpy())
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])

@@ -136,8 +136,8 @@ Target = Annotated[
     list[TargetChoice] | None,
     option(
         TARGET_PANEL,
-        "Target to export to; repeatable. Not in 'all': litert, which needs 'doctor --install litert' once, and coreai, "
-        "which is experimental.",
+        "Target to export to; repeatable. 'all' leaves out litert, which needs 'doctor --install litert' once, and "
+        "coreai, which is experimental.",
         metavar="|".join(TargetChoice),
     ),
 ]

@@ -30,6 +30,7 @@ _OPTION_NAMES = {
     "precisions": ("quantize",),
     "targets": ("target",),
     "delegates": ("delegate",),
+    "platforms": ("platform",),
     "variant": ("model",),
     "crop_ratio": ("crop",),
     "resize_mode": ("resize",),

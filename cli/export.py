@@ -14,6 +14,7 @@ from .tables import build_artifact_table, build_drift_table, build_pairs_table, 
 
 if TYPE_CHECKING:
     from shvit_mobile.pipeline.export import ExportPlan, ExportResult
+    from shvit_mobile.pipeline.platforms import Recommendation
 
 
 def export(
@@ -30,6 +31,7 @@ def export(
     interpolation: opt.Interpolation = None,
     channel_order: opt.ChannelOrder = None,
     target: opt.Target = None,
+    platform: opt.Platform = None,
     input_kind: opt.Input = None,
     deployment_target: opt.DeploymentTarget = None,
     no_classifier: opt.NoClassifier = False,
@@ -110,6 +112,7 @@ def export(
             recipe=recipe,
             require_delegated=delegated,
             golden_images=golden_images,
+            platforms=["ios", "android"] if platform == "both" else platform and [platform],
         )
         | drop_none(out=out, overwrite=overwrite, report=report, card=card, license=license)
     )
@@ -177,6 +180,15 @@ def _print_export(result: ExportResult, out: Path, as_json: bool) -> None:
                 "card": result.card and str(result.card),
                 "images": result.report and to_contract_json(result.report.images),
                 "notes": result.notes,
+                "recommendations": [
+                    {
+                        "platform": one.platform,
+                        "artifact": one.artifact and str(one.artifact.path),
+                        "evidence": one.evidence,
+                        "passed_over": one.passed_over,
+                    }
+                    for one in result.recommendations
+                ],
             }
         )
     else:
@@ -187,6 +199,18 @@ def _print_export(result: ExportResult, out: Path, as_json: bool) -> None:
                 print_table("", *(format_cell(f"{artifact.path.name}: {sentence}") for sentence in sentences))
         if result.rows:
             print_table("", build_drift_table(result.rows, collect_sizes(result.artifacts)))
+        for recommendation in result.recommendations:
+            _print_recommendation(recommendation)
         if result.card is not None:
             print_table("", f"The model card is {result.card}.")
     print_verdict(result.verdict, f"The artifacts stay in {out}, so that you can look into them.")
+
+
+def _print_recommendation(recommendation: Recommendation) -> None:
+    """Print what to ship on a platform, and why nothing else."""
+    name = {"ios": "iOS", "android": "Android"}[recommendation.platform]
+    artifact = recommendation.artifact
+    ship = "nothing keeps the accuracy." if artifact is None else f"{artifact.path.name} ({recommendation.evidence})"
+    print_table("", format_cell(f"To ship on {name}: {ship}"))
+    for sentence in recommendation.passed_over:
+        print_table(format_cell(f"  not {sentence}"))

@@ -141,6 +141,14 @@ Target = Annotated[
         metavar="|".join(TargetChoice),
     ),
 ]
+Platform = Annotated[
+    Literal["ios", "android", "both"] | None,
+    option(
+        TARGET_PANEL,
+        "Instead of --target: export what the platform can run, and recommend what to ship.",
+        "--for",
+    ),
+]
 Input = Annotated[
     Literal["image", "tensor"] | None,
     option(TARGET_PANEL, "coreml: type of the model's input (default: image).", "--input"),

@@ -57,6 +57,15 @@ class Environment:
     def install_command(self) -> str:
         return f"shvit-mobile doctor --install {self.name}"
 
+    def check_installed(self) -> None:
+        """Raise `ToolMissing` if the environment is not installed."""
+        if not self.is_installed:
+            raise ToolMissing(
+                f"The environment '{self.name}' is not installed.",
+                why=f"It {self.purpose}, with packages that do not fit beside those of this project.",
+                hint=f"Install it ({self.size}, once): {self.install_command}",
+            )
+
     def run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run this Python with the packages in front, and return its status and its output.
 
@@ -66,12 +75,7 @@ class Environment:
         Raises:
             ToolMissing: If the environment is not installed.
         """
-        if not self.is_installed:
-            raise ToolMissing(
-                f"The environment '{self.name}' is not installed.",
-                why=f"It {self.purpose}, with packages that do not fit beside those of this project.",
-                hint=f"Install it ({self.size}, once): {self.install_command}",
-            )
+        self.check_installed()
         return _run_python(self.folder, arguments)
 
 

@@ -37,7 +37,7 @@ from shvit_mobile.pipeline.config import (
     check_positive,
     open_given,
 )
-from shvit_mobile.pipeline.defaults import DEFAULT_PRECISIONS
+from shvit_mobile.pipeline.defaults import DEFAULT_PRECISIONS, VALIDATION_IMAGES
 from shvit_mobile.pipeline.goldens import GoldenSource, load_wide_gamut_drawing, select_golden_images
 from shvit_mobile.pipeline.lower import (
     check_artifact_overwrite,
@@ -49,6 +49,7 @@ from shvit_mobile.pipeline.lower import (
     update_manifest,
 )
 from shvit_mobile.pipeline.measure import FloatRun, Measurements, measure, run_float_model
+from shvit_mobile.pipeline.platforms import CANDIDATES, Platform, Recommendation, recommend
 from shvit_mobile.pipeline.steps import Steps
 from shvit_mobile.progress import StepCallback
 from shvit_mobile.quantize.layers import check_recipe_layers
@@ -58,6 +59,7 @@ from shvit_mobile.targets.capabilities import HARDWARE_REQUIREMENTS, NEAREST_PRE
 from shvit_mobile.targets.delegation import describe_delegation_shortfall
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from shvit_mobile.targets.target_options import TargetOptions
+from shvit_mobile.targets.tools import find_missing_tool
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
             out what a target lacks, with a note.
         delegates: What runs ExecuTorch's programs: "xnnpack", "coreml" (default: that of its options, or xnnpack).
         precisions: Of every target (default: fp16 for what Core ML runs, fp32 for the others).
+        platforms: "ios", "android": what they can run, instead of `targets` and `delegates`. `precisions` restricts it;
+            what needs missing tools or images is left out, with a note.
         jobs: The artifacts, instead of `targets`, `delegates`, `precisions` and `options`.
         recipe: A recipe file, instead of `precisions` and a calibration.
         options: The options object of a target, by its name.
@@ -100,6 +104,7 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
     targets: Sequence[Target | Literal["all"]] = ()
     delegates: Sequence[Delegate] = ()
     precisions: Sequence[Precision] = ()
+    platforms: Sequence[Platform] = ()
     jobs: Sequence[ExportJob] = ()
     recipe: AnyPath | None = None
     options: Mapping[Target, TargetOptions] = field(default_factory=dict)
@@ -113,12 +118,14 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
     license: str | None = None
 
     def resolve_jobs(self) -> tuple[ExportJob, ...]:
-        """Return `jobs`, or each target, with each delegate, in each precision or in its default one.
+        """Return `jobs`, what the platforms run, or each target with each delegate and precision (or its default one).
 
         "all" leaves out the optional targets.
         """
         if self.jobs:
             return tuple(self.jobs)
+        if self.platforms:
+            return self._list_platform_jobs()
         named = (one for name in self.targets for one in (ALL_TARGETS if name == "all" else (name,)))
         targets = [parse_choice(name, TARGET_SUFFIXES, "target") for name in dict.fromkeys(named)]
         return tuple(
@@ -126,6 +133,21 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
             for target in targets
             for options in self._list_options(target)
             for precision in dict.fromkeys(self.precisions) or (DEFAULT_PRECISIONS[_qualify(target, options)],)
+        )
+
+    def resolve_validation(self, *, demo: bool) -> AnyPath | ImageSet | None:
+        """Return what to compare on; for the demo model with platforms its own images, where no others are given."""
+        if self.platforms and demo and self.validation is None:
+            return VALIDATION_IMAGES
+        return super().resolve_validation(demo=demo)
+
+    def _list_platform_jobs(self) -> tuple[ExportJob, ...]:
+        platforms = [parse_choice(name, CANDIDATES, "platform") for name in dict.fromkeys(self.platforms)]
+        candidates = {(one.target, one.precision): one for name in platforms for one in CANDIDATES[name]}
+        return tuple(
+            ExportJob(one.target, one.precision, one.delegate and ExecuTorchOptions(delegate=one.delegate))
+            for one in candidates.values()
+            if not self.precisions or one.precision in self.precisions
         )
 
     def _list_options(self, target: Target) -> list[TargetOptions | None]:
@@ -212,6 +234,7 @@ class ExportResult:
         verdict: The verdict of the gates; None where there are none.
         card: The model card, where one was written.
         notes: What was assumed or could not be followed, a sentence each.
+        recommendations: What to ship on each of the platforms.
     """
 
     artifacts: tuple[Artifact, ...]
@@ -221,6 +244,7 @@ class ExportResult:
     verdict: GateVerdict | None = None
     card: Path | None = None
     notes: tuple[str, ...] = ()
+    recommendations: tuple[Recommendation, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -283,7 +307,7 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
     """
     steps = steps or Steps(None)
     demo = config.checkpoint is None
-    jobs = config.resolve_jobs()
+    jobs, uncalibrated = _leave_out_uncalibrated(config, config.resolve_jobs(), demo=demo)
     _check_config(config, jobs)
     validation = config.resolve_validation(demo=demo)
     if config.report is not None and validation is None:
@@ -301,7 +325,8 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
     recipe = None if config.recipe is None else load_recipe(config.recipe)
     if recipe is not None:
         jobs = tuple(dict.fromkeys(replace(job, precision=recipe[0].precision) for job in jobs))
-    jobs, skipped = _select_jobs(config, jobs)
+    jobs, left_out = _select_jobs(config, jobs)
+    skipped = (*uncalibrated, *left_out)
     for job in jobs:
         if job.options:
             job.options.check_precision(job.precision)
@@ -341,27 +366,44 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
     return ExportPlan(config, trained, jobs, recipe, calibration, images, goldens, paths, card, skipped, deployed)
 
 
+def _leave_out_uncalibrated(
+    config: ExportConfig, jobs: tuple[ExportJob, ...], *, demo: bool
+) -> tuple[tuple[ExportJob, ...], tuple[str, ...]]:
+    """Return the jobs without those of int8 that a platform implies and no images allow, and a sentence about them."""
+    if not config.platforms or demo or config.calibration is not None or config.recipe is not None:
+        return jobs, ()
+    kept = tuple(job for job in jobs if job.precision != "int8")
+    return kept, () if kept == jobs else ("No int8: it needs images to calibrate on, and none are given.",)
+
+
 def _select_jobs(config: ExportConfig, jobs: Sequence[ExportJob]) -> tuple[tuple[ExportJob, ...], tuple[str, ...]]:
     """Return the jobs whose target has the precision, and a sentence for each job or target that "all" leaves out.
 
     Raises:
         BadRecipe: If a target that is named lacks a precision, or all of them lack it.
     """
-    selected, skipped = [], []
+    selected, skipped = list[ExportJob](), list[str]()
     available = {job.precision for job in jobs if job.precision not in NEAREST_PRECISIONS[job.qualified_target]}
     for job in jobs:
         target, lacking = job.qualified_target, NEAREST_PRECISIONS[job.qualified_target]
-        implied = "all" in config.targets and job.target not in config.targets
+        implied = bool(config.platforms) or ("all" in config.targets and job.target not in config.targets)
+        missing = find_missing_tool(target)
         if job.precision in lacking and job.precision in available and implied:
             nearest, why = lacking[job.precision]
             skipped.append(f"No {job.precision} for {target}: {why}. The nearest is {nearest}.")
+        elif missing is not None and implied:
+            skipped.append(f"Nothing for {target}: {missing.what} {missing.hint}")
         else:
             check_target_precision(target, job.precision)
+            if missing is not None:
+                raise missing
             selected.append(job)
     if "all" in config.targets:
         left = {target: why for target, why in OPTIONAL_TARGETS.items() if target not in config.targets}
         skipped += [f"Nothing for {target}: {why}. Name it to export to it." for target, why in left.items()]
-    return tuple(selected), tuple(skipped)
+    if not selected:
+        raise MissingParameter("Nothing is left to export.", why=" ".join(skipped), parameter="platforms")
+    return tuple(selected), tuple(dict.fromkeys(skipped))
 
 
 def _fold(trained: TrainedModel, steps: Steps) -> DeployForm:
@@ -372,12 +414,26 @@ def _fold(trained: TrainedModel, steps: Steps) -> DeployForm:
 def _check_config(config: ExportConfig, jobs: Sequence[ExportJob]) -> None:
     """Raise where the options alone decide that the export makes no sense."""
     if not jobs:
+        if config.platforms:
+            raise MissingParameter(
+                "Nothing is left to export.",
+                why="int8 needs images to calibrate on, and no other precision is asked for.",
+                parameter="calibration",
+            )
         raise MissingParameter(
             "No target is given.",
             why=f"Targets: {', '.join(TARGET_SUFFIXES)}.",
             hint="Set `targets=coreml`.",
             parameter="targets",
         )
+    if config.platforms:
+        for name in ("targets", "delegates", "options", "jobs"):
+            if getattr(config, name):
+                raise ConflictingParameters(
+                    f"`{name}` and `platforms` exclude each other: choose one.",
+                    why="A platform has its targets, delegates and precisions.",
+                    parameter=name,
+                )
     targets = {job.target for job in jobs}
     for target in config.options:
         if target not in targets:
@@ -520,7 +576,14 @@ def conclude(
         if config.report is not None:
             report.save(config.report, overwrite=config.overwrite)
     return ExportResult(
-        tuple(artifacts), tuple(measured.rows), tuple(measured.changes), report, verdict, plan.card, notes
+        tuple(artifacts),
+        tuple(measured.rows),
+        tuple(measured.changes),
+        report,
+        verdict,
+        plan.card,
+        notes,
+        tuple(recommend(platform, artifacts, measured.rows, config.gate) for platform in config.platforms),
     )
 
 

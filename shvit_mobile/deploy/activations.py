@@ -17,7 +17,7 @@ MOVES = (
     *("slice", "narrow", "select", "split", "split_with_sizes", "chunk", "unbind", "max_pool2d"),
 )
 # Activations that only limit values, each with the limits it has without arguments.
-_LIMITS = {"relu": (0.0, inf), "hardtanh": (-1.0, 1.0)}
+_LIMITS = {"relu": (0.0, inf), "relu6": (0.0, 6.0), "hardtanh": (-1.0, 1.0)}
 # Activations under which int8 steps are worth more in some places than in others. Sigmoid is not among them: SHViT has
 # it behind a gate, and keeps the ranges that its recipes have.
 _CURVES = ("gelu", "silu", "hardswish", "hardsigmoid", "mish", "leaky_relu", "elu")

@@ -39,6 +39,14 @@ class Chain(nn.Module):
         return self.head(self.activation(self.last(x)).mean((2, 3)))
 
 
+class Function(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.forward = function
+
+
 class Dropping(Chain):
     """Dropout between layers and activations, which does nothing here."""
 
@@ -144,6 +152,7 @@ class Local(nn.Module):
 MODULES = {
     "relu": lambda: Chain(nn.ReLU()),
     "relu6": lambda: Chain(nn.ReLU6()),
+    "relu6-function": lambda: Chain(Function(nn.functional.relu6)),
     "hardtanh": lambda: Chain(nn.Hardtanh(-1.5, 2.0)),
     "hard-swish": lambda: Chain(nn.Hardswish()),
     "hard-sigmoid": lambda: Chain(nn.Hardsigmoid()),

@@ -68,14 +68,15 @@ def list_static_only_layers(deployed: DeployForm) -> tuple[str, ...]:
 
 
 def check_recipe_layers(deployed: DeployForm, recipe: Recipe) -> None:
-    """Raise `BadRecipe` unless the recipe has a range for each dense layer that it does not keep float."""
+    """Raise `BadRecipe` unless the recipe has a range for each dense layer that runs, or keeps it in float."""
     if recipe.precision not in INT8_ARITHMETIC:
         raise BadRecipe(f"The recipe's precision is {recipe.precision}, not int8.")
     layers = {name for name, _ in find_dense_layers(deployed.module)}
     calls = {call.name for call in deployed.wiring.calls if call.layer in layers}
     unknown = sorted((set(recipe.ranges) - layers - calls) | (set(recipe.float_layers) - layers))
     static = recipe.precision == "int8"
-    missing = sorted(layers - set(recipe.ranges) - set(recipe.float_layers)) if static else []
+    running = layers & deployed.wiring.calls_of_layers.keys()
+    missing = sorted(running - set(recipe.ranges) - set(recipe.float_layers)) if static else []
     if unknown or missing:
         first = f"it names {unknown[0]}, which is no dense layer" if unknown else f"it has no range of {missing[0]}"
         raise BadRecipe(

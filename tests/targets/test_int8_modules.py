@@ -116,6 +116,14 @@ class Moved(nn.Module):
         return self.head(tokens + self.other(x).mean((2, 3)))
 
 
+class Unused(Chain):
+    """A layer that only training needs, and that no image reaches."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.ReLU())
+        self.auxiliary = nn.Conv2d(8, 8, 1)
+
+
 class Scaled(nn.Module):
     """Layers whose outputs have a factor for each channel, as a residual branch often does."""
 
@@ -165,6 +173,7 @@ MODULES = {
     "moved": Moved,
     "scaled": Scaled,
     "local": Local,
+    "unused": Unused,
 }
 
 

@@ -40,6 +40,7 @@ def export(
     opset: opt.Opset = None,
     static_batch: opt.StaticBatch = False,
     delegate: opt.Delegate = None,
+    allow_unproven: opt.AllowUnproven = False,
     stem: opt.Stem = None,
     head: opt.Head = None,
     etrecord: opt.ETRecord = False,
@@ -105,7 +106,7 @@ def export(
         | calibration_options(calibration, calibration_count, observer, activations, passes, seed)
         | gate_options(validation=validate, labels_csv=labels_csv, validation_count=validate_count)
         | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1)
-        | {"accept_baseline": accept_baseline}
+        | {"accept_baseline": accept_baseline, "allow_unproven": allow_unproven}
         | drop_none(
             delegates=delegate,
             precisions=quantize,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from shvit_mobile.errors import NotSupported
-from shvit_mobile.report.formatting import format_megabytes, format_percent, format_significant
+from shvit_mobile.report.formatting import format_megabytes, format_percent, format_significant, format_target
 
 from . import options as opt
 from .console import print_json, print_note, print_table
@@ -211,7 +211,7 @@ def _describe_manifest(manifest: Manifest) -> dict[str, object]:
 
     inputs, outputs, golden = manifest.input, manifest.output, manifest.golden
     return {
-        "target": manifest.target,
+        "target": format_target(manifest.qualified_target) if manifest.is_unproven else manifest.target,
         "precision": manifest.precision_name,
         "size": f"{format_megabytes(manifest.artifact.bytes)} MB",
         "SHA-256": manifest.artifact.sha256,

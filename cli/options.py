@@ -17,7 +17,7 @@ ChannelValues = tuple[float, float, float]
 # Options that may be repeated take enumerations, because Typer has no lists of literals. The library's own lists of
 # these names are slow to import; a test compares them.
 TargetChoice = StrEnum("TargetChoice", "coreml executorch onnx litert coreai all")
-DelegateChoice = StrEnum("DelegateChoice", "xnnpack coreml")
+DelegateChoice = StrEnum("DelegateChoice", "xnnpack coreml vulkan")
 PrecisionChoice = StrEnum("PrecisionChoice", "fp32 fp16 int8 int8-dynamic int8-weights palette-8 palette-6 palette-4")
 # In the order of the library's PTQ passes.
 PassChoice = StrEnum("PassChoice", "exact-input equalize clip-weights gptq bias-correction none")
@@ -180,9 +180,17 @@ Delegate = Annotated[
     list[DelegateChoice] | None,
     option(
         TARGET_PANEL,
-        "executorch: what runs the program: xnnpack on the CPU, or coreml on Apple's systems; repeatable (default: "
-        "xnnpack).",
+        "executorch: what runs the program: xnnpack on the CPU, coreml on Apple's systems, or vulkan on "
+        "Android's GPUs, which needs --allow-unproven; repeatable (default: xnnpack).",
         metavar="|".join(DelegateChoice),
+    ),
+]
+AllowUnproven = Annotated[
+    bool,
+    option(
+        TARGET_PANEL,
+        "Also export what nothing on this machine can run, and so nothing compares with the checkpoint.",
+        "--allow-unproven",
     ),
 ]
 Stem = Annotated[

@@ -67,7 +67,7 @@ def build_artifact_table(artifacts: Iterable[Artifact], folder: str) -> Table:
         manifest = artifact.manifest
         table.add_row(
             format_cell(artifact.path.name),
-            format_cell(manifest.precision_name),
+            format_cell(f"{manifest.precision_name}{' (unproven)' if manifest.is_unproven else ''}"),
             format_megabytes(manifest.artifact.bytes),
             str(manifest.inventory.quantized_layers),
             abbreviate_sha256(manifest.artifact.sha256),

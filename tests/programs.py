@@ -57,7 +57,9 @@ def lower_program(
     if precision == "int8":
         recipe = recipe.model_copy(update={"float_layers": (FLOAT_LAYER,)})
     options = ExecuTorchOptions(delegate=delegate, stem=stem, head=head)
-    return LoweredProgram(deployed, recipe, lower(deployed, recipe, "executorch", Path(folder.name), options=options))
+    place, unproven = Path(folder.name), delegate == "vulkan"
+    artifact = lower(deployed, recipe, "executorch", place, options=options, allow_unproven=unproven)
+    return LoweredProgram(deployed, recipe, artifact)
 
 
 def draw_pictures(count: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import ActivationRange, Precision, Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT
@@ -121,8 +122,8 @@ def export_random(deployed: DeployForm) -> Iterator[tuple[str, Artifact, Paramet
         recipes.append((", passes", calibrate_recipe(deployed, images, steps=("equalise", "round", "bias"))))
         recipes.append((", mse", calibrate_recipe(deployed, images, observer="mse", activations="symmetric")))
         for number, (name, (recipe, overrides)) in enumerate(recipes):
-            for target, lacking in NEAREST_PRECISIONS.items():
-                if recipe.precision not in lacking:
+            for target in TARGET_SUFFIXES:
+                if recipe.precision not in NEAREST_PRECISIONS[target]:
                     out = Path(folder, str(number))
                     yield name, lower(deployed, recipe, target, out, overrides=overrides, has_gate=True), overrides
 

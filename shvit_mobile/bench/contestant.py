@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal, get_args
 
 from shvit_mobile.errors import InvalidValue
+from shvit_mobile.runtimes import check_runnable
 
 if TYPE_CHECKING:
     from shvit_mobile.contracts.artifact import Artifact
@@ -59,7 +60,9 @@ def create_subject(artifact: Artifact, batch: int = 1) -> BenchmarkSubject:
 
     Raises:
         InvalidValue: If it takes another batch.
+        NotSupported: If nothing on this machine runs it.
     """
+    check_runnable(artifact)
     manifest = artifact.manifest
     fixed_batch, *rest = manifest.input.shape
     if batch != fixed_batch and fixed_batch:

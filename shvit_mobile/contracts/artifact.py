@@ -55,7 +55,8 @@ class Artifact:
         text = read_text(get_manifest_path(path), error=BadArtifact, what=Manifest.TITLE)
         manifest = Manifest.parse(text, str(get_manifest_path(path)))
         note = f"{get_manifest_path(path).name} has no checksum: an earlier version wrote it, so edits are not noticed."
-        artifact = cls(path, manifest, () if has_checksum(text) else (note,))
+        notes = () if has_checksum(text) else (note,)
+        artifact = cls(path, manifest, (*notes, *list_unproven_notes(manifest)))
         artifact._check_file()
         artifact._check_recipe()
         if manifest.goldens is not None and get_goldens_path(path).exists():
@@ -152,6 +153,16 @@ def read_goldens(artifact: Artifact) -> Goldens:
                 hint=EXPORT_AGAIN_HINT,
             )
     return goldens
+
+
+def list_unproven_notes(manifest: Manifest) -> tuple[str, ...]:
+    """Return a sentence if an artifact is unproven."""
+    if not manifest.is_unproven:
+        return ()
+    return (
+        f"{manifest.artifact.name} is unproven: ExecuTorch's {manifest.delegate} delegate runs on phones only, so the "
+        "artifact was never run, nor compared with its checkpoint.",
+    )
 
 
 def check_artifact_name(path: Path, error: type[ShvitError]) -> None:

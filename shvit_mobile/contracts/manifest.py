@@ -26,15 +26,16 @@ OPTIONAL_TARGETS: dict[Target, str] = {
 }
 ALL_TARGETS: tuple[Target, ...] = tuple(target for target in TARGET_SUFFIXES if target not in OPTIONAL_TARGETS)
 # What runs an ExecuTorch program.
-Delegate = Literal["xnnpack", "coreml"]
+Delegate = Literal["xnnpack", "coreml", "vulkan"]
 DELEGATES: tuple[Delegate, ...] = get_args(Delegate)
 # A target, and the delegate unless it is XNNPACK: precisions, tolerances, runners and names of files depend on both.
-QualifiedTarget = Literal["coreml", "executorch", "executorch-coreml", "onnx", "litert", "coreai"]
+QualifiedTarget = Literal["coreml", "executorch", "executorch-coreml", "executorch-vulkan", "onnx", "litert", "coreai"]
 
 
 def qualify_target(target: Target, delegate: Delegate | None) -> QualifiedTarget:
     """Return the qualified name of a target; `delegate` is None for targets without delegates."""
-    return "executorch-coreml" if delegate == "coreml" else target
+    names: dict[Delegate | None, QualifiedTarget] = {"coreml": "executorch-coreml", "vulkan": "executorch-vulkan"}
+    return names.get(delegate, target)
 
 
 class ArtifactFile(Contract):
@@ -251,6 +252,11 @@ class Manifest(Document):
     def is_coreml(self) -> bool:
         """Whether Core ML runs the artifact: it is a package, or a program with Core ML's delegate."""
         return self.qualified_target in ("coreml", "executorch-coreml")
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether no computer that exports it can run the artifact, so that it was never compared with its model."""
+        return self.delegate == "vulkan"
 
     @property
     def precision_name(self) -> str:

@@ -9,6 +9,7 @@ DEFAULT_PRECISIONS: dict[QualifiedTarget, Precision] = {
     "coreml": "fp16",
     "executorch": "fp32",
     "executorch-coreml": "fp16",
+    "executorch-vulkan": "fp16",
     "onnx": "fp32",
     "litert": "fp32",
     "coreai": "fp16",

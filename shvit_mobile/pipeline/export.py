@@ -43,6 +43,7 @@ from shvit_mobile.pipeline.lower import (
     check_artifact_overwrite,
     check_target_options,
     check_target_precision,
+    check_unproven,
     list_side_files,
     lower,
     plan_artifact_path,
@@ -84,7 +85,8 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
     Attributes:
         targets: "coreml", "executorch", "onnx", "litert", "coreai" (experimental); "all" is the first three and leaves
             out what a target lacks, with a note.
-        delegates: What runs ExecuTorch's programs: "xnnpack", "coreml" (default: that of its options, or xnnpack).
+        delegates: What runs ExecuTorch's programs: "xnnpack", "coreml", "vulkan" (default: that of its
+            options, or xnnpack).
         precisions: Of every target (default: fp16 for what Core ML runs, fp32 for the others).
         platforms: "ios", "android": what they can run, instead of `targets` and `delegates`. `precisions` restricts it;
             what needs missing tools or images is left out, with a note.
@@ -92,6 +94,7 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
         recipe: A recipe file, instead of `precisions` and a calibration.
         options: The options object of a target, by its name.
         require_delegated: The share of operators that ExecuTorch's backend must take, 0 to 1 (default: 1).
+        allow_unproven: Export programs for Vulkan, which nothing on this machine can run.
         golden_images: A folder of images to make goldens of, beside a drawing (default: three photos and two drawings).
         out: The folder to write into.
         overwrite: Replace what is there.
@@ -109,6 +112,7 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
     recipe: AnyPath | None = None
     options: Mapping[Target, TargetOptions] = field(default_factory=dict)
     require_delegated: float | None = None
+    allow_unproven: bool = False
     golden_images: AnyPath | None = None
     out: AnyPath = "artifacts"
     overwrite: bool = False
@@ -291,6 +295,7 @@ def export(config: ExportConfig, progress: StepCallback | None = None) -> Export
                     goldens=plan.goldens,
                     overwrite=config.overwrite,
                     has_gate=config.gate is not None,
+                    allow_unproven=config.allow_unproven,
                 )
             )
     result = conclude(plan, artifacts, steps, float_run)
@@ -316,6 +321,15 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
             why="The drift report holds what comparing artifacts on images showed.",
             parameter="validation",
         )
+    for job in jobs:
+        check_unproven(job.options, allow_unproven=config.allow_unproven)
+        if validation is not None and job.options and job.options.delegate == "vulkan":
+            raise ConflictingParameters(
+                "Programs for Vulkan cannot be compared on images here.",
+                why="Their delegate runs on phones only.",
+                hint="Export them without `validation` and without a gate.",
+                parameter="validation",
+            )
     check_writable(Path(config.out))
     card = _check_card_options(config)
     check_output_file(config.report, overwrite=config.overwrite)

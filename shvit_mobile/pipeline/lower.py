@@ -36,7 +36,7 @@ from shvit_mobile.contracts.outputs import check_overwrite, write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import PRECISIONS, Precision, Recipe, get_overrides_path
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.errors import BadArtifact, BadRecipe, InvalidValue, UnwritableOutput, parse_choice
+from shvit_mobile.errors import BadArtifact, BadRecipe, InvalidValue, MissingParameter, UnwritableOutput, parse_choice
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.pipeline.goldens import (
@@ -73,6 +73,7 @@ def lower(
     goldens: Sequence[GoldenSource] | None = None,
     overwrite: bool = False,
     has_gate: bool = False,
+    allow_unproven: bool = False,
 ) -> Artifact:
     """Write the artifact of a target into a folder, with its manifest, recipe and goldens beside it.
 
@@ -90,11 +91,12 @@ def lower(
         overwrite: Replace existing files.
         has_gate: The caller compares the artifact on images and holds it against a limit, so that a recipe that ruins
             the model is no error here.
+        allow_unproven: Write an artifact that nothing on this machine can run; its goldens are simulated in PyTorch.
 
     Raises:
         UnknownChoice: If `target` is unknown.
         BadRecipe: If the target lacks the precision, or the recipe belongs to another model or to other overrides.
-        InvalidConfig: If the options belong to another target or exclude each other.
+        InvalidConfig: If the options belong to another target or exclude each other, or the artifact cannot run here.
         OutputExists: If a file exists and `overwrite` is not set.
         VerificationFailed: If the artifact does not compute what the checkpoint, or its recipe, does, or the recipe
             does not suit the checkpoint; nothing is written.
@@ -102,6 +104,7 @@ def lower(
     parse_choice(target, TARGET_SUFFIXES, "target")
     check_target_precision(qualify_target(target, options.delegate if options else None), recipe.precision)
     module = import_module(TARGET_MODULES[target][0])
+    check_unproven(options, allow_unproven=allow_unproven)
     options = options or getattr(module, TARGET_MODULES[target][1])()
     final = plan_artifact_path(deployed.trained, recipe.precision_name, target, Path(out), options)
     check_artifact_overwrite(final, options, overwrite=overwrite)
@@ -193,6 +196,17 @@ def check_target_precision(target: QualifiedTarget, precision: Precision) -> Non
             why=f"Its precisions: {', '.join(name for name in PRECISIONS if name not in lacking)}.",
             hint=f"Set `precision={nearest}`, the nearest one.",
             parameter="precision",
+        )
+
+
+def check_unproven(options: TargetOptions | None, *, allow_unproven: bool) -> None:
+    """Raise `MissingParameter` if an artifact could not be run here and that is not allowed."""
+    if options and options.delegate == "vulkan" and not allow_unproven:
+        raise MissingParameter(
+            "A program for Vulkan cannot be proven here.",
+            why="Its delegate runs on phones only, so nothing compares it with the checkpoint.",
+            hint="To export it all the same: `allow_unproven=True`",
+            parameter="allow_unproven",
         )
 
 

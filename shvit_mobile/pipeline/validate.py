@@ -20,6 +20,7 @@ from shvit_mobile.pipeline.lower import update_manifest
 from shvit_mobile.pipeline.measure import Measurements, count_steps, measure, runs_on_arm64
 from shvit_mobile.pipeline.steps import Steps
 from shvit_mobile.progress import StepCallback
+from shvit_mobile.runtimes import check_runnable
 from shvit_mobile.runtimes.arm64.cpus import CPU, CPUS, DEFAULT_CPU, is_arm64_host
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 from shvit_mobile.runtimes.probes.registry import OPAQUE_TARGETS, check_probe_support
@@ -99,6 +100,8 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
     cpus = _choose_cpus(config, notes)
     with steps.step("Loading the artifacts"):
         artifacts = [open_artifact(path) for path in config.artifacts]
+    for artifact in artifacts:
+        check_runnable(artifact)
     notes += [note for artifact in artifacts for note in artifact.notes]
     # The layers of some artifacts cannot be compared; of all of them, that is an error.
     if config.layers and all(artifact.manifest.qualified_target in OPAQUE_TARGETS for artifact in artifacts):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.artifact import Artifact, list_unproven_notes
 from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.contracts.goldens import LOWERING_FACTOR
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
@@ -71,6 +71,8 @@ def verify_artifact(
 
     fp32 and fp16 should compute what the deploy form does, other precisions what PyTorch computes for their recipes.
 
+    An unproven artifact cannot run: then the result is what it should compute, and its execution "simulated".
+
     Args:
         pixels: uint8, shape (images, height, width, 3).
         overrides: The overrides of the artifact's recipe.
@@ -80,10 +82,12 @@ def verify_artifact(
         VerificationFailed: If a logit is not finite, the artifact is too far from what it should compute, or the ranges
             of its recipe are not the model's.
     """
-    runner = open_runner(artifact)
     # One image at a time, as in an app: with more, a kernel may sum in another order.
-    logits = np.concatenate([runner.run(image[None]) for image in pixels])
     expected = np.concatenate([deployed.run(image[None]).numpy() for image in pixels])
+    if artifact.manifest.is_unproven:
+        return _simulate_unproven(artifact, deployed, pixels, expected, overrides)
+    runner = open_runner(artifact)
+    logits = np.concatenate([runner.run(image[None]) for image in pixels])
     if logits.shape != expected.shape or not np.isfinite(logits).all():
         raise VerificationFailed(
             f"{artifact.path.name} has {logits.shape[1]} logits, of which "
@@ -127,6 +131,22 @@ def verify_artifact(
                 "Its answers may change often; compare it with the checkpoint: shvit-mobile validate.",
             )
     return VerificationResult(logits, expected, runner.execution, runner.engine, tolerance, notes)
+
+
+def _simulate_unproven(
+    artifact: Artifact,
+    deployed: DeployForm,
+    pixels: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+    overrides: ParameterOverrides | None,
+) -> VerificationResult:
+    """Return what an artifact that cannot run here should compute, once its recipe is known to fit the model."""
+    manifest, logits = artifact.manifest, expected
+    if manifest.precision not in BOUNDED_PRECISIONS:
+        logits = _simulate(deployed, manifest.recipe, overrides, pixels)
+        _check_recipe(deployed, manifest.recipe, overrides, pixels, sqnr(expected, logits))
+    tolerance = compute_tolerance(manifest.qualified_target, manifest.precision, logits)
+    return VerificationResult(logits, expected, "simulated", "PyTorch", tolerance, list_unproven_notes(manifest))
 
 
 @torch.inference_mode()

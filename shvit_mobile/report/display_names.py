@@ -8,7 +8,7 @@ from shvit_mobile.report.formatting import COMPUTE_NAMES, NO_VALUE, format_targe
 
 def format_label(name: str, target: str | None, precision: str | None) -> str:
     """Return "ExecuTorch int8, blocks" for shvit_s1-224-executorch-int8-blocks.pte; other names stay as they are."""
-    for known in (target, f"{target}-coreml"):
+    for known in (target, f"{target}-coreml", f"{target}-vulkan"):
         head, found, tail = name.rpartition(".")[0].partition(f"-{known}-{precision}")
         if found and head and (not tail or tail.startswith("-")):
             return f"{format_target(known)} {precision}{f', {tail[1:]}' if tail else ''}"

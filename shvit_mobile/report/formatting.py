@@ -30,6 +30,7 @@ _TARGET_NAMES = {
     "coreml": "Core ML",
     "executorch": "ExecuTorch",
     "executorch-coreml": "ExecuTorch with Core ML",
+    "executorch-vulkan": "Unproven: ExecuTorch with Vulkan",
     "litert": "LiteRT",
     "coreai": "Core AI (experimental)",
 }

@@ -68,7 +68,7 @@ def render_model_card(
         _format_front_matter(manifests, license, images),
         CARD_MARKER,
         f"# {_format_title(manifests[0])}",
-        _format_introduction(manifests[0]),
+        _format_introduction(manifests[0], unproven=any(manifest.is_unproven for manifest in manifests)),
         "## Artifacts",
         *_format_artifacts(manifests),
         "## Drift from the float model",
@@ -155,12 +155,12 @@ def _format_title(manifest: Manifest) -> str:
     return f"{_escape_text(name)} for phones, {pluralize(manifest.model.classes, 'class', 'classes')}, {height}x{width}"
 
 
-def _format_introduction(manifest: Manifest) -> str:
+def _format_introduction(manifest: Manifest, *, unproven: bool) -> str:
     version = _escape_text(manifest.versions.get("shvit-mobile", ""))
     return (
         f"{_FAMILIES[manifest.model.family][1]} ({_format_code(manifest.model.variant)}) that classifies images, "
         f"exported from {_format_code(manifest.model.source)} by shvit-mobile {version}. "
-        "Each artifact was run once on the machine that exported it."
+        f"Each artifact was run once on the machine that exported it{', but the unproven ones' if unproven else ''}."
     )
 
 

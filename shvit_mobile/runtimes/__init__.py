@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from shvit_mobile.errors import NotSupported
+
 if TYPE_CHECKING:
     from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.runtimes.runner import Runner
@@ -25,8 +27,20 @@ def open_runner(artifact: Artifact) -> Runner:
 
     Raises:
         BadArtifact: If the runtime rejects the artifact.
+        NotSupported: If the artifact is unproven, so that nothing here runs it.
         ToolMissing: If the runtime is not installed.
     """
+    check_runnable(artifact)
     module, name = _RUNNERS[artifact.manifest.qualified_target]
     runner: Runner = getattr(import_module(module), name)(artifact)
     return runner
+
+
+def check_runnable(artifact: Artifact) -> None:
+    """Raise `NotSupported` if nothing on this machine runs an artifact."""
+    if artifact.manifest.is_unproven:
+        raise NotSupported(
+            f"{artifact.path.name} cannot run here.",
+            why=f"It is unproven: ExecuTorch's {artifact.manifest.delegate} delegate runs on phones only.",
+            hint="Run it in an app on a phone, and compare its logits with those of its goldens.",
+        )

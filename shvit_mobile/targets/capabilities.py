@@ -16,6 +16,11 @@ NEAREST_PRECISIONS: dict[QualifiedTarget, dict[Precision, tuple[Precision, str]]
         **dict.fromkeys(PALETTE_PRECISIONS, ("int8-dynamic", _NO_PALETTES)),
     },
     "executorch-coreml": {"int8-dynamic": ("int8", _ONLY_STATIC_RANGES)},
+    "executorch-vulkan": {
+        "int8-dynamic": ("int8", _ONLY_STATIC_RANGES),
+        "int8-weights": ("int8", "its int8 weights are multiplied by int8 activations"),
+        **dict.fromkeys(PALETTE_PRECISIONS, ("int8", _NO_PALETTES)),
+    },
     "onnx": {
         "fp16": ("fp32", "ONNX Runtime's CPU kernels compute in float32"),
         "int8-dynamic": ("int8", _ONLY_STATIC_RANGES),

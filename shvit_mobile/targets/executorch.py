@@ -1,4 +1,4 @@
-"""The ExecuTorch target: lower a deploy form to a .pte program for XNNPACK, on phone CPUs, or for Core ML."""
+"""The ExecuTorch target: lower a deploy form to a .pte program for XNNPACK on phone CPUs, Core ML, or Vulkan."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -31,6 +31,7 @@ from shvit_mobile.targets.target_options import TargetOptions
 PRECISIONS: dict[Delegate, tuple[Precision, ...]] = {
     "xnnpack": ("fp32", "fp16", "int8", "int8-dynamic"),
     "coreml": coreml_delegate.PRECISIONS,
+    "vulkan": ("fp32", "fp16", "int8"),
 }
 STEMS = ("plain", "space-to-depth")
 HEADS = ("auto", "float", "int8-dynamic")
@@ -52,6 +53,7 @@ class ExecuTorchOptions(TargetOptions):
     Attributes:
         delegate: What runs the program. "xnnpack" for the CPU; ExecuTorch's own portable kernels run the operators that
             it does not support. "coreml" for Core ML on Apple's systems, from iOS 17 on, as one package.
+            "vulkan" for the GPU of Android phones, which nothing but a phone can run.
         stem: XNNPACK: "space-to-depth" for an input that the host rearranges into blocks, so that the first convolution
             needs no stride and the graph no padding.
         head: XNNPACK: the head under int8: "int8-dynamic" for equalized int8 weights and an input range from each
@@ -135,8 +137,8 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         if recipe.precision == "fp16":
             deployed = deployed.replace_module(rewrite_for_fp16(deployed.module, deployed))
         contract, logits = build_input_contract(deployed, options), "logits"
-        graph = build_graph(deployed, recipe, options)
-        etrecord = lower_to_program(graph, contract.shape, path, etrecord=options.etrecord)
+        graph, partitioner = build_graph(deployed, recipe, options), _build_partitioner(recipe, options)
+        etrecord = lower_to_program(graph, contract.shape, path, partitioner, etrecord=options.etrecord)
     contents = inspect_program(path)
     if contents.wide_softmaxes:
         raise VerificationFailed(
@@ -149,7 +151,8 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         output=OutputContract(logits=logits),
         inventory=contents.inventory,
         versions={name: version(name) for name in packages},
-        options={name: value for name, value in asdict(options).items() if name not in options.SIDE_SUFFIXES},
+        options={name: value for name, value in asdict(options).items() if name not in options.SIDE_SUFFIXES}
+        | ({"unproven": True} if options.delegate == "vulkan" else {}),
         delegation=contents.delegation,
         etrecord=etrecord,
     )
@@ -170,7 +173,9 @@ def build_input_contract(deployed: DeployForm, options: ExecuTorchOptions) -> In
 
 
 def build_graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions) -> nn.Module:
-    """Return the module to export: the form for XNNPACK in float32, in fp16, or its quantized graph."""
+    """Return the module to export: the form for XNNPACK in float32, in fp16, or its quantized graph; Vulkan's form."""
+    if options.delegate == "vulkan":
+        return _build_vulkan_graph(deployed, recipe)
     module, shape = rewrite_modules(deployed), build_input_contract(deployed, options).shape
     rewrite = partial(rewrite_graph, family=deployed.trained.family, shape=shape)
     if options.stem == "space-to-depth":
@@ -185,6 +190,15 @@ def build_graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions
     if head and (options.head == "int8-dynamic" or (options.head == "auto" and has_large_head(deployed.module, head))):
         module.set_submodule(head, equalize_head(cast(nn.Linear, module.get_submodule(head))))
     return build_quantized_graph(deployed, recipe, module, shape=shape, rewrite=rewrite)
+
+
+def _build_vulkan_graph(deployed: DeployForm, recipe: Recipe) -> nn.Module:
+    if recipe.precision not in INT8_ARITHMETIC:
+        return deployed.module
+    from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
+
+    shape = (1, 3, *deployed.trained.preprocessing.size)
+    return build_quantized_graph(deployed, recipe, deployed.module, shape=shape)
 
 
 def has_large_head(module: nn.Module, head: str) -> bool:
@@ -202,15 +216,29 @@ def _set_pixel_input_range(recipe: Recipe, deployed: DeployForm) -> Recipe:
     return recipe.model_copy(update={"ranges": {**recipe.ranges, first: exact}})
 
 
-def lower_to_program(module: nn.Module, shape: tuple[int, ...], path: Path, *, etrecord: bool = False) -> Any:
-    """Lower a module and write the program to `path`; return its ETRecord, None if none is asked."""
+def _build_partitioner(recipe: Recipe, options: ExecuTorchOptions) -> Any:
+    """Return what chooses the operators of the delegate; None for XNNPACK."""
+    if options.delegate != "vulkan":
+        return None
+    module = "executorch.backends.vulkan.partitioner.vulkan_partitioner"
+    partitioner = import_library(module, "It writes programs for Vulkan.").VulkanPartitioner
+    return partitioner({"force_fp16": recipe.precision == "fp16"})
+
+
+def lower_to_program(
+    module: nn.Module, shape: tuple[int, ...], path: Path, partitioner: Any = None, *, etrecord: bool = False
+) -> Any:
+    """Lower a module and write the program to `path`; return its ETRecord, None if none is asked.
+
+    `partitioner` chooses the delegate's operators (default: XNNPACK's).
+    """
     exir = import_library("executorch.exir", "It writes .pte programs.")
     with silence_libraries(), torch.no_grad():
         from shvit_mobile.targets.xnnpack_casts import create_partitioner
 
         exported = export_model(module, torch.zeros(shape))
         edge = exir.to_edge_transform_and_lower(
-            exported, partitioner=[create_partitioner()], generate_etrecord=etrecord
+            exported, partitioner=[partitioner or create_partitioner()], generate_etrecord=etrecord
         )
         program = edge.to_executorch()
     with path.open("wb") as file:

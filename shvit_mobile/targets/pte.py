@@ -1,8 +1,8 @@
 """Read the contents of an ExecuTorch program from the .pte file: operators, constants by dtype, delegation.
 
-A .pte is a flatbuffer followed by segments. The payload of an XNNPACK delegate is a header, another flatbuffer, and
-constants in the segments; that of a Core ML delegate contains a package. The schemas and flatc come with ExecuTorch,
-which is not imported. flatc runs in a separate process because damaged files crash it.
+A .pte is a flatbuffer followed by segments. The payload of an XNNPACK or Vulkan delegate is a header, another
+flatbuffer, and constants in the segments; that of a Core ML delegate contains a package. The schemas and flatc come
+with ExecuTorch, which is not imported. flatc runs in a separate process because damaged files crash it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,15 @@ from shvit_mobile.errors import BadArtifact, ToolMissing
 from shvit_mobile.quiet import REQUIREMENTS, build_missing_error
 from shvit_mobile.targets.coreml_payload import unpack_payload
 
-XNNPACK_BACKEND, COREML_BACKEND = "XnnpackBackend", "CoreMLBackend"
+XNNPACK_BACKEND, COREML_BACKEND, VULKAN_BACKEND = "XnnpackBackend", "CoreMLBackend", "VulkanBackend"
+# The first bytes of a payload's header, and the schema of the flatbuffer behind it.
+_HEADER_MAGICS = {XNNPACK_BACKEND: b"XH00", VULKAN_BACKEND: b"VH00"}
+_GRAPH_SCHEMAS = {
+    XNNPACK_BACKEND: "backends/xnnpack/serialization/schema.fbs",
+    VULKAN_BACKEND: "backends/vulkan/serialization/schema.fbs",
+}
+# Vulkan's layers with int8 activations and int8 weights, by the start of their names.
+_VULKAN_INT8_LAYERS = ("et_vk.q8ta_conv", "et_vk.q8ta_linear")
 _PROGRAM_MAGIC = b"ET12"
 _FLATC_TIMEOUT_SECONDS = 60
 
@@ -63,6 +71,7 @@ _XNNPACK_DTYPES = {
     "qcint32": "int32",
     "int32": "int32",
 }
+_VULKAN_BYTES = dict(_PROGRAM_DTYPES.values())
 # The XNNPACK dtypes that int8 kernels take.
 INT8_WEIGHT_DTYPES, INT8_ACTIVATION_DTYPES = {"qint8", "qcint8"}, {"qint8", "quint8", "qdint8", "qpint8"}
 _LAYER_TYPES = {"XNNConv2d", "XNNDepthwiseConv2d", "XNNConvTranspose2d", "XNNFullyConnected"}
@@ -74,8 +83,8 @@ class _ProgramContents:
 
     Attributes:
         inventory: The operators that ExecuTorch's own kernels run ("aten::mean.out"), the calls of each backend
-            ("XnnpackBackend") and the operators inside those ("XNNConv2d" of XNNPACK, "conv" of Core ML); the bytes of
-            constants without padding, each counted once.
+            ("XnnpackBackend") and the operators inside those ("XNNConv2d" of XNNPACK, "conv" of Core ML,
+            "aten.convolution.default" of Vulkan); the bytes of constants without padding, each counted once.
         delegation: Counts of the same operators. A delegate has fewer than the exported graph where XNNPACK fuses, and
             more where it changes a layout or a dtype.
         wide_softmaxes: The softmaxes of XNNPACK over a tensor of four axes. ExecuTorch 1.4.1 gives it channels last if
@@ -98,8 +107,9 @@ def inspect_program(path: AnyPath) -> _ProgramContents:
     data = read_program_bytes(path)
     with _report_damage(path):
         program = _ParsedProgram.parse(data)
-        packages = [_read_package_inventory(payload, path) for payload in program.list_payloads(COREML_BACKEND)]
-        return _summarize_program(program, packages)
+        others = [_read_package_inventory(payload, path) for payload in program.list_payloads(COREML_BACKEND)]
+        others += map(_count_vulkan_graph, _read_graphs(program.list_payloads(VULKAN_BACKEND), VULKAN_BACKEND))
+        return _summarize_program(program, others)
 
 
 def read_delegate_payload(path: Path, backend: str) -> bytes:
@@ -188,13 +198,9 @@ class _ParsedProgram:
             (delegate["id"], _get_delegate_payload(data, fields, segments, delegate))
             for delegate in _get_execution_plan(fields)["delegates"]
         )
-        flatbuffers = {
-            index: _extract_xnnpack_flatbuffer(payload)
-            for index, (backend, payload) in enumerate(payloads)
-            if backend == XNNPACK_BACKEND
-        }
-        graphs = _convert_to_json(root / "backends/xnnpack/serialization/schema.fbs", list(flatbuffers.values()))
-        return cls(fields, payloads, dict(zip(flatbuffers, graphs, strict=True)))
+        places = [index for index, (backend, _) in enumerate(payloads) if backend == XNNPACK_BACKEND]
+        graphs = _read_graphs([payloads[index][1] for index in places], XNNPACK_BACKEND)
+        return cls(fields, payloads, dict(zip(places, graphs, strict=True)))
 
     def list_payloads(self, backend: str) -> list[bytes]:
         """Return the payloads of the delegates of a backend."""
@@ -227,18 +233,37 @@ def _get_delegate_payload(
     return data[begin:end]
 
 
-def _extract_xnnpack_flatbuffer(processed: bytes) -> bytes:
-    """Return the flatbuffer in a delegate's payload, which starts with XNNPACK's header."""
+def _read_graphs(payloads: Sequence[bytes], backend: str) -> list[dict[str, Any]]:
+    """Return the graphs in the payloads of XNNPACK or Vulkan."""
+    flatbuffers = [_extract_flatbuffer(payload, _HEADER_MAGICS[backend]) for payload in payloads]
+    return _convert_to_json(_find_executorch_folder() / _GRAPH_SCHEMAS[backend], flatbuffers)
+
+
+def _extract_flatbuffer(processed: bytes, expected: bytes) -> bytes:
+    """Return the flatbuffer in a delegate's payload, whose header starts with `expected`."""
     magic, _, offset, size = struct.unpack_from("<4x4sHII", processed)
-    if magic != b"XH00":
-        raise _DamagedError("a delegate's payload is not XNNPACK's")
+    if magic != expected:
+        raise _DamagedError("a delegate's payload is not its backend's")
     if offset + size > len(processed):
         raise _DamagedError("a delegate's graph is longer than its payload")
     return processed[offset : offset + size]
 
 
-def _summarize_program(program: _ParsedProgram, packages: Sequence[Inventory]) -> _ProgramContents:
-    """Return the contents of a program; `packages` are the inventories of its Core ML delegates."""
+def _count_vulkan_graph(graph: dict[str, Any]) -> Inventory:
+    """Return the inventory of a Vulkan graph."""
+    operators = Counter(call["name"] for call in graph["chain"])
+    tensors = (value["value"] for value in graph["values"] if value["value_type"] == "VkTensor")
+    constants = {tensor["constant_id"]: tensor for tensor in tensors if tensor["constant_id"] >= 0}
+    sizes: Counter[str] = Counter()
+    for tensor in constants.values():
+        dtype = str(tensor["datatype"]).lower()
+        sizes[dtype] += prod(tensor["dims"]) * _VULKAN_BYTES[dtype]
+    layers = sum(count for name, count in operators.items() if name.startswith(_VULKAN_INT8_LAYERS))
+    return Inventory(operators=operators, weight_bytes=sizes, quantized_layers=layers)
+
+
+def _summarize_program(program: _ParsedProgram, others: Sequence[Inventory]) -> _ProgramContents:
+    """Return the contents of a program; `others` are the inventories of its delegates for Core ML and Vulkan."""
     plan = _get_execution_plan(program.fields)
     calls = [step["instr_args"] for chain in plan["chains"] for step in chain["instructions"]]
     kernels = Counter(
@@ -247,14 +272,14 @@ def _summarize_program(program: _ParsedProgram, packages: Sequence[Inventory]) -
     backends = Counter(plan["delegates"][call["delegate_index"]]["id"] for call in calls if "delegate_index" in call)
     inside = Counter(node["xnode_union_type"] for graph in program.graphs.values() for node in graph["xnodes"])
     weight_bytes = _count_weight_bytes(program)
-    for package in packages:
-        inside.update(package.operators)
-        weight_bytes.update(package.weight_bytes)
+    for other in others:
+        inside.update(other.operators)
+        weight_bytes.update(other.weight_bytes)
     inventory = Inventory(
         operators=dict(sorted((kernels + backends + inside).items())),
         weight_bytes=dict(sorted(weight_bytes.items())),
         quantized_layers=sum(map(_count_quantized_layers, program.graphs.values()))
-        + sum(package.quantized_layers for package in packages),
+        + sum(other.quantized_layers for other in others),
     )
     delegation = Delegation(
         backend=", ".join(sorted(backends)) or "none",

@@ -12,6 +12,7 @@ _LIBRARIES: dict[QualifiedTarget, tuple[str, ...]] = {
     "coreml": ("coremltools",),
     "executorch": ("executorch",),
     "executorch-coreml": ("executorch", "coremltools"),
+    "executorch-vulkan": ("executorch",),
     "onnx": ("onnxruntime",),
     "litert": ("ai_edge_litert",),
     "coreai": ("coreai_torch",),

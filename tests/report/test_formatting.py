@@ -63,6 +63,10 @@ def test_words() -> None:
         ("shvit_s1-224-coreml-int8-weights.mlpackage", "coreml", "int8-weights", "Core ML int8-weights"),
         ("shvit_s1-224-executorch-int8-blocks.pte", "executorch", "int8", "ExecuTorch int8, blocks"),
         ("shvit_s1-224-executorch-coreml-fp16.pte", "executorch", "fp16", "ExecuTorch with Core ML fp16"),
+        (
+            *("shvit_s1-224-executorch-vulkan-int8.pte", "executorch", "int8"),
+            "Unproven: ExecuTorch with Vulkan int8",
+        ),
         ("mine-executorch-int8.pte", "executorch", "int8", "ExecuTorch int8"),
         ("model.onnx", "onnx", "fp32", "model.onnx"),
         ("a-onnx-fp32x.onnx", "onnx", "fp32", "a-onnx-fp32x.onnx"),

@@ -22,6 +22,7 @@ OPAQUE_TARGETS: dict[QualifiedTarget, str] = {
     "coreai": "Apple's packages do not name their operators after layers, so their values cannot be assigned to them.",
     "executorch": "An XNNPACK delegate is one operator to ExecuTorch, and its Python runtime is built without ETDump, "
     "so no value between the input and the logits is visible.",
+    "executorch-vulkan": "Nothing on this machine runs a Vulkan delegate.",
 }
 
 

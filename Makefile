@@ -12,11 +12,15 @@ PROCESSES ?= 2
 # Models are converted for LiteRT in an environment of its own: 0.8 GB of ~/.cache and two minutes, once.
 LITERT := build/.litert-installed
 
-.PHONY: demo test lint docs test-search test-arm64 app-goldens test-ios typecheck-ios test-android check-android
+.PHONY: demo demo-all test lint docs test-search test-arm64 app-goldens test-ios typecheck-ios test-android check-android
 .PHONY: test-slow test-faults train-demo clean
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
+
+# Every target, delegate and precision that can run here.
+demo-all: $(INSTALLED) $(LITERT)
+	$(BIN)/shvit-mobile demo --all --out artifacts/demo-all --overwrite
 
 test: lint $(LITERT)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not arm64 and not faults"

@@ -1,6 +1,7 @@
 """`shvit-mobile demo`: every workflow on the embedded demo model."""
 
 from pathlib import Path
+from typing import Annotated
 
 from . import options as opt
 from .console import print_json, print_note, print_table
@@ -10,17 +11,30 @@ from .tables import build_drift_table
 
 
 def demo(
-    out: opt.OutFolder = Path("artifacts/demo"), overwrite: opt.Overwrite = False, as_json: opt.Json = False
+    everything: Annotated[
+        bool,
+        opt.option(
+            opt.TARGET_PANEL,
+            "Export every target, delegate and precision that can run here, and compare on 100 images (default: the "
+            "main ones, on 500 images).",
+            "--all",
+        ),
+    ] = False,
+    out: opt.OutFolder = Path("artifacts/demo"),
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
 ) -> None:
-    """Export the embedded demo model to every target, run each artifact, and print its drift from the checkpoint."""
+    """Export the embedded demo model, run each artifact, and print its drift from the checkpoint."""
     with JobProgress("Demo") as progress:
         with progress.step("Loading the tools"):
             from shvit_mobile.pipeline.demo import REPORT_FILE, run_demo
 
-        result = run_demo(out, overwrite=overwrite, progress=progress.follow)
+        result = run_demo(out, everything=everything, overwrite=overwrite, progress=progress.follow)
     if as_json:
         print_json({"artifacts": [to_artifact_json(artifact) for artifact in result.artifacts]})
         return
+    for sentence in result.notes:
+        print_note(f"note: {sentence}")
     print_table(build_drift_table(result.rows, collect_sizes(result.artifacts)))
     print_note(
         f"{out} holds {len(result.artifacts)} artifacts with their manifests, recipes and goldens, and {REPORT_FILE}."

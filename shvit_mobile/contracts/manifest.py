@@ -28,6 +28,8 @@ ALL_TARGETS: tuple[Target, ...] = tuple(target for target in TARGET_SUFFIXES if 
 # What runs an ExecuTorch program.
 Delegate = Literal["xnnpack", "coreml", "vulkan"]
 DELEGATES: tuple[Delegate, ...] = get_args(Delegate)
+# Those that nothing on this machine runs.
+UNPROVEN_DELEGATES: tuple[Delegate, ...] = ("vulkan",)
 # A target, and the delegate unless it is XNNPACK: precisions, tolerances, runners and names of files depend on both.
 QualifiedTarget = Literal["coreml", "executorch", "executorch-coreml", "executorch-vulkan", "onnx", "litert", "coreai"]
 
@@ -256,7 +258,7 @@ class Manifest(Document):
     @property
     def is_unproven(self) -> bool:
         """Whether no computer that exports it can run the artifact, so that it was never compared with its model."""
-        return self.delegate == "vulkan"
+        return self.delegate in UNPROVEN_DELEGATES
 
     @property
     def precision_name(self) -> str:

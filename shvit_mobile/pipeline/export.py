@@ -13,6 +13,7 @@ from shvit_mobile.contracts.manifest import (
     DELEGATES,
     OPTIONAL_TARGETS,
     TARGET_SUFFIXES,
+    UNPROVEN_DELEGATES,
     Delegate,
     QualifiedTarget,
     Target,
@@ -323,7 +324,7 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
         )
     for job in jobs:
         check_unproven(job.options, allow_unproven=config.allow_unproven)
-        if validation is not None and job.options and job.options.delegate == "vulkan":
+        if validation is not None and job.options and job.options.delegate in UNPROVEN_DELEGATES:
             raise ConflictingParameters(
                 "Programs for Vulkan cannot be compared on images here.",
                 why="Their delegate runs on phones only.",

@@ -22,6 +22,7 @@ from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_byt
 from shvit_mobile.contracts.goldens import GOLDENS_NAME
 from shvit_mobile.contracts.manifest import (
     TARGET_SUFFIXES,
+    UNPROVEN_DELEGATES,
     ArtifactFile,
     Delegation,
     Inventory,
@@ -201,7 +202,7 @@ def check_target_precision(target: QualifiedTarget, precision: Precision) -> Non
 
 def check_unproven(options: TargetOptions | None, *, allow_unproven: bool) -> None:
     """Raise `MissingParameter` if an artifact could not be run here and that is not allowed."""
-    if options and options.delegate == "vulkan" and not allow_unproven:
+    if options and options.delegate in UNPROVEN_DELEGATES and not allow_unproven:
         raise MissingParameter(
             "A program for Vulkan cannot be proven here.",
             why="Its delegate runs on phones only, so nothing compares it with the checkpoint.",

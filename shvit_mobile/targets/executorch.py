@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, count_blocks
-from shvit_mobile.contracts.manifest import DELEGATES, Delegate, InputContract, OutputContract
+from shvit_mobile.contracts.manifest import DELEGATES, UNPROVEN_DELEGATES, Delegate, InputContract, OutputContract
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
@@ -152,7 +152,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         inventory=contents.inventory,
         versions={name: version(name) for name in packages},
         options={name: value for name, value in asdict(options).items() if name not in options.SIDE_SUFFIXES}
-        | ({"unproven": True} if options.delegate == "vulkan" else {}),
+        | ({"unproven": True} if options.delegate in UNPROVEN_DELEGATES else {}),
         delegation=contents.delegation,
         etrecord=etrecord,
     )

@@ -8,9 +8,12 @@ import pytest
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, DEMO_FOLDER, TEST_IMAGES
+from shvit_mobile.errors import ToolMissing
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.demo import DEMO_JOBS, REPORT_FILE, run_demo
+from shvit_mobile.pipeline import demo
+from shvit_mobile.pipeline.demo import DEMO_JOBS, REPORT_FILE, list_all_jobs, run_demo
+from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS
 
 
 def test_the_card_names_the_weights() -> None:
@@ -58,3 +61,15 @@ def test_every_artifact_of_the_demo_is_close_to_the_checkpoint(tmp_path: Path) -
             assert drift.agreement.value >= 0.985
             assert manifest.artifact.bytes <= 0.30 * manifests[target, "fp32"].artifact.bytes
             assert manifest.inventory.weight_bytes["int8"] > 0.9 * sum(manifest.inventory.weight_bytes.values())
+
+
+def test_all_jobs_are_those_that_can_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = ToolMissing("It is missing.", hint="Install it.")
+    monkeypatch.setattr(demo, "find_missing_tool", lambda target: missing if target == "litert" else None)
+    jobs, notes = list_all_jobs()
+    assert len(set(jobs)) == len(jobs)
+    found = {(job.qualified_target, job.precision) for job in jobs}
+    assert {("executorch-coreml", "palette-4"), ("executorch", "fp16"), ("onnx", "int8"), ("coreai", "int8")} <= found
+    assert not {"litert", "executorch-vulkan"} & {target for target, _ in found}
+    assert sorted(note.split(":")[0] for note in notes) == ["Nothing for executorch-vulkan", "Nothing for litert"]
+    assert all(precision not in NEAREST_PRECISIONS[target] for target, precision in found)

@@ -98,6 +98,7 @@ PLAN: dict[str, dict[str, dict[str, tuple[dict[str, Any], ...]]]] = {
         },
         "executorch": {
             "fp32": ({}, STEM),
+            "fp16": ({}, STEM),
             "int8": ({}, STEM, {"head": "int8-dynamic"}),
             "int8-symmetric": ({},),
             "int8-steps": ({}, STEM),

@@ -13,9 +13,13 @@ from shvit_mobile.environments import ENVIRONMENTS, Environment, verify_environm
 from shvit_mobile.errors import ShvitError, ToolMissing
 from shvit_mobile.progress import StepCallback
 from shvit_mobile.quiet import REQUIREMENTS, silence_libraries
+from shvit_mobile.versions import get_package_versions
 
 _PACKAGE = "shvit-mobile"
 _REINSTALL_HINT = f"Try: pip install --force-reinstall {_PACKAGE}"
+# Versions that work together, the declared ones first: with each set the demo model was exported and run.
+_EXECUTORCH_PACKAGES = ("executorch", "torch", "torchao")
+EXECUTORCH_SETS = (("1.4.1", "2.13.0", "0.18.0"), ("1.5.1", "2.13.0", "0.18.0"))
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,9 @@ def _check_packages() -> Iterator[InstallationCheck]:
     for package in declared:
         if package.marker is None or package.marker.evaluate():
             yield check_package(package.name, str(package.specifier), package.specifier.contains)
+    found = get_package_versions(*_EXECUTORCH_PACKAGES)
+    if len(found) == len(_EXECUTORCH_PACKAGES):
+        yield check_executorch_set(*found.values())
 
 
 def _check_coreai() -> InstallationCheck:
@@ -94,6 +101,19 @@ def check_package(name: str, wanted: str, fits: Callable[..., bool]) -> Installa
     except PackageNotFoundError:
         return InstallationCheck(name, "not installed", wanted, good=False, hint=hint)
     return InstallationCheck(name, found, wanted, fits(found, prereleases=True), hint)
+
+
+def check_executorch_set(executorch: str, torch: str, torchao: str) -> InstallationCheck:
+    """Compare the versions of three packages with the sets that work; a local part such as "+cpu" does not count."""
+    name, installed = "ExecuTorch's set", tuple(one.partition("+")[0] for one in (executorch, torch, torchao))
+    known = {one[0]: one for one in reversed(EXECUTORCH_SETS)}
+    fitting = known.get(installed[0], EXECUTORCH_SETS[0])
+    requirements = [f"{package}=={one}" for package, one in zip(_EXECUTORCH_PACKAGES, fitting, strict=True)]
+    if installed in EXECUTORCH_SETS:
+        return InstallationCheck(name, "the three work together", ", ".join(requirements))
+    found = ", ".join(f"{package} {one}" for package, one in zip(_EXECUTORCH_PACKAGES, installed, strict=True))
+    hint = f"Try: pip install {' '.join(requirements)}"
+    return InstallationCheck(name, f"{found}: not known to work together", ", ".join(requirements), False, hint)
 
 
 def check_engine(name: str, engine: Callable[[], str]) -> InstallationCheck:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from shvit_mobile.runtimes.installation import InstallationCheck, check_engine, check_package
+from importlib.metadata import requires
+
+from packaging.requirements import Requirement
+
+from shvit_mobile.runtimes.installation import (
+    EXECUTORCH_SETS,
+    InstallationCheck,
+    check_engine,
+    check_executorch_set,
+    check_package,
+)
 
 
 def test_a_check_says_what_to_install() -> None:
@@ -19,3 +29,21 @@ def test_a_check_says_what_to_install() -> None:
 
     assert check_engine("engine", broken).found == "ImportError: libsomething.so: cannot open"
     assert not check_engine("engine", broken).good
+
+
+def test_versions_that_do_not_work_together_are_named_with_a_set_that_does() -> None:
+    declared, newer = EXECUTORCH_SETS
+    assert check_executorch_set(*declared).good
+    assert check_executorch_set(declared[0], f"{declared[1]}+cpu", declared[2]).good
+    wrong = check_executorch_set(newer[0], "2.12.0", newer[2])
+    assert not wrong.good
+    assert wrong.hint == f"Try: pip install executorch=={newer[0]} torch=={newer[1]} torchao=={newer[2]}"
+    unknown = check_executorch_set("9.9.9", "2.13.0", "0.18.0")
+    assert not unknown.good
+    assert f"executorch=={declared[0]}" in unknown.hint
+
+
+def test_the_declared_versions_are_a_set_that_works() -> None:
+    declared = {one.name: str(one.specifier) for one in map(Requirement, requires("shvit-mobile") or [])}
+    pins = tuple(declared[package].removeprefix("==") for package in ("executorch", "torch", "torchao"))
+    assert pins == EXECUTORCH_SETS[0]

@@ -148,12 +148,13 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
 
     def _list_platform_jobs(self) -> tuple[ExportJob, ...]:
         platforms = [parse_choice(name, CANDIDATES, "platform") for name in dict.fromkeys(self.platforms)]
-        candidates = {(one.target, one.precision): one for name in platforms for one in CANDIDATES[name]}
-        return tuple(
+        jobs = (
             ExportJob(one.target, one.precision, one.delegate and ExecuTorchOptions(delegate=one.delegate))
-            for one in candidates.values()
+            for name in platforms
+            for one in CANDIDATES[name]
             if not self.precisions or one.precision in self.precisions
         )
+        return tuple(dict.fromkeys(jobs))
 
     def _list_options(self, target: Target) -> list[TargetOptions | None]:
         """Return the options of a target, for ExecuTorch once for each delegate."""

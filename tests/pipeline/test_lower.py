@@ -8,7 +8,7 @@ import torch
 
 from shvit_mobile.contracts.artifact import Artifact, get_manifest_path, get_recipe_path
 from shvit_mobile.contracts.fingerprints import compute_sha256
-from shvit_mobile.contracts.manifest import Manifest, Target
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest, Target
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
@@ -100,7 +100,7 @@ def test_infinite_logits_are_not_written(deployed: DeployForm, tmp_path: Path) -
 
 @pytest.mark.parametrize("target", ["executorch", "onnx"])
 def test_a_precision_that_the_target_lacks_is_refused(deployed: DeployForm, target: Target, tmp_path: Path) -> None:
-    precisions: tuple[Precision, ...] = ("fp16", "int8-weights", "palette-4")
+    precisions: tuple[Precision, ...] = ("int8-weights", "palette-4")
     for precision in precisions:
         with pytest.raises(BadRecipe) as error:
             lower(deployed, Recipe(precision=precision), target, tmp_path / "new")
@@ -111,7 +111,7 @@ def test_a_precision_that_the_target_lacks_is_refused(deployed: DeployForm, targ
 def test_an_unknown_target_is_refused_with_the_closest_match(deployed: DeployForm, tmp_path: Path) -> None:
     with pytest.raises(UnknownChoice) as error:
         lower(deployed, FP32, "corelm", tmp_path)  # type: ignore[arg-type]
-    assert (error.value.value, error.value.choices) == ("corelm", ("coreml", "executorch", "onnx"))
+    assert (error.value.value, error.value.choices) == ("corelm", tuple(TARGET_SUFFIXES))
     assert error.value.hint == "Did you mean coreml?"
 
 

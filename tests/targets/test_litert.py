@@ -124,9 +124,13 @@ def test_layers_of_other_families_become_int8() -> None:
     model = convert_module(module, tuple(images.shape), names=("images", "logits"))
     layers = ("first", "shared", "wide", "tokens")
     ranges = {layer: ActivationRange(input=(-4.0, 4.0), output=(-4.0, 4.0)) for layer in layers}
+    ranges["shared@2"] = ActivationRange(input=(-4.0, 4.0), output=(-3.0, 3.0))
     quantize_layers(model, module, ranges)
-    kinds = [view.kind for view in iterate_graph(model) if view.is_layer and view.inputs[1].type == 9]
-    assert len(kinds) == 5  # the shared layer twice
+    views = [view for view in iterate_graph(model) if view.is_layer and view.inputs[1].name.endswith(b".int8")]
+    names = [view.outputs[0].name.decode() for view in views]
+    assert names == ["first.relu6.int8", "shared.int8", "shared@2.int8", "wide.int8", "tokens.int8"]
+    scales = [float(view.outputs[0].quantization.scale[0]) for view in views]
+    assert scales[1:3] == pytest.approx([8 / 255, 6 / 255])
     with torch.no_grad():
         expected = module(images)
     assert sqnr(expected.numpy(), run_model(write_model(model), images)) > 15

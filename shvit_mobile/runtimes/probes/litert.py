@@ -25,6 +25,7 @@ from shvit_mobile.runtimes.runner import prepare_input
 from shvit_mobile.targets.litert.editing import GraphEditor
 from shvit_mobile.targets.litert.flatbuffer import (
     OperatorView,
+    get_activations,
     iterate_graph,
     list_sizes,
     read_model,
@@ -33,7 +34,6 @@ from shvit_mobile.targets.litert.flatbuffer import (
 )
 from shvit_mobile.targets.litert.int8 import INT8
 
-_RELU = ".relu"
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _CHANNELS_FIRST, _CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
@@ -114,11 +114,13 @@ class _Interpreter:
 def _locate_points(model: Any, points: Sequence[Call], artifact: Artifact) -> tuple[PointLocation, ...]:
     """Locate each comparison point by the name of its tensor."""
     names = {view.outputs[0].name.decode() for view in iterate_graph(model)}
+    suffixes = [f".{name.lower()}" for name in get_activations().values()]
     logits = artifact.manifest.output.logits
     locations = []
     for point in points:
         name = f"{point.name}.add" if point.kind == "residual" else point.name
-        candidates = (f"{name}{_RELU}{INT8}", f"{name}{INT8}", f"{name}{_RELU}", name)
+        limited = [f"{name}{suffix}{end}" for end in (INT8, "") for suffix in suffixes]
+        candidates = (*limited, f"{name}{INT8}", name)
         value = next((one for one in candidates if one in names), logits if point is points[-1] else None)
         if value is None:
             raise BadArtifact(
@@ -126,7 +128,8 @@ def _locate_points(model: Any, points: Sequence[Call], artifact: Artifact) -> tu
                 why="shvit-mobile finds layers by the names that it gives their outputs.",
                 hint="Export it again.",
             )
-        limits = point.activation.limits if value in candidates[:-1] and point.activation else None
+        # Integers end where the activation does, even if it is an operator of its own.
+        limits = point.activation.limits if value != name and point.activation else None
         locations.append(PointLocation(point, value, limits))
     return tuple(locations)
 

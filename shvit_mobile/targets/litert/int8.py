@@ -17,6 +17,7 @@ from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
 from shvit_mobile.deploy.wiring import get_layer_path
 from shvit_mobile.errors import NotSupported
 from shvit_mobile.quantize.affine import AffineParameters, choose_affine_parameters, quantize_layer
+from shvit_mobile.quantize.layers import get_call_range
 from shvit_mobile.targets.litert.editing import GraphEditor
 from shvit_mobile.targets.litert.flatbuffer import OperatorView, iterate_graph, load_schema, read_values
 
@@ -40,7 +41,7 @@ def quantize_layers(
     Args:
         model: A float model whose tensors have the names that `convert_module` gives them.
         module: The module that was converted.
-        ranges: The ranges of convolutions and linear layers by their path; they hold for all calls of a layer.
+        ranges: The ranges of convolutions and linear layers by their path, and of their further calls.
         activations: How a range is divided into integers.
 
     Raises:
@@ -49,7 +50,7 @@ def quantize_layers(
     quantizer = _Quantizer(model, module, ranges, activations)
     for view in list(iterate_graph(model)):
         quantizer.rewrite(view)
-    missing = sorted(ranges.keys() - quantizer.done)
+    missing = sorted(set(map(get_layer_path, ranges)) - quantizer.done)
     if missing:
         raise _build_error(missing[0], "it is no operator of its own in the converted model")
     quantizer.editor.finish()
@@ -83,7 +84,7 @@ class _Quantizer:
         call = view.outputs[0].name.decode().removesuffix(view.activation)
         path = get_layer_path(call)
         if view.is_layer and path in self._ranges:
-            self._add_layer(view, call, self._ranges[path])
+            self._add_layer(view, call, get_call_range(self._ranges, call))
             self.done.add(path)
         else:
             self.editor.operators.append(view.operator)

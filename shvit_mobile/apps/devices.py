@@ -402,9 +402,10 @@ def get_threads(report: DeviceReport, result: DeviceResult | FailedContestant) -
 
 
 def format_compute_unit(report: DeviceReport, result: DeviceResult | FailedContestant) -> str:
-    """Return the compute units that Core ML may use, or the number of threads of another engine."""
+    """Return the compute units that Core ML or Core AI may use, or the number of threads of another engine."""
     threads = get_threads(report, result)
-    if threads is None or result.compute != "cpu" or result.name.endswith(TARGET_SUFFIXES["coreml"]):
+    chooses = result.name.endswith((TARGET_SUFFIXES["coreml"], TARGET_SUFFIXES["coreai"]))
+    if threads is None or result.compute != "cpu" or chooses:
         return result.compute
     return f"{threads} thread{'s' if threads > 1 else ''}"
 

@@ -44,8 +44,8 @@ def describe_configuration(report: DeviceReport, result: DeviceResult) -> str:
     """Describe the processors of a run, with the threads of a CPU if the engine did not choose them itself."""
     compute = COMPUTE_NAMES.get(result.compute, result.compute)
     threads = get_threads(report, result)
-    # Core ML chooses threads itself.
-    if threads is None or result.compute != "cpu" or result.engine.lower().startswith(("core ml", "coreml")):
+    # They choose threads themselves.
+    if threads is None or result.compute != "cpu" or result.engine.lower().startswith(("core ml", "coreml", "coreai")):
         return compute
     return f"{compute}, {pluralize(threads, 'thread')}"
 

@@ -19,7 +19,7 @@ _PROBE_CLASSES: dict[QualifiedTarget, tuple[str, str]] = {
     "litert": ("shvit_mobile.runtimes.probes.litert", "LiteRTActivationProbe"),
 }
 OPAQUE_TARGETS: dict[QualifiedTarget, str] = {
-    "coreai": "Apple's packages do not name their operators after layers, so their values cannot be assigned to them.",
+    "coreai": "Its packages do not name operators after layers, and this experimental target does not locate them yet.",
     "executorch": "An XNNPACK delegate is one operator to ExecuTorch, and its Python runtime is built without ETDump, "
     "so no value between the input and the logits is visible.",
     "executorch-vulkan": "Nothing on this machine runs a Vulkan delegate.",

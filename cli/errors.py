@@ -71,7 +71,7 @@ _CHOICE_KINDS = {
     "cpu": "CPU",
     "on_device": "device",
     "compute": "set of compute units",
-    "install": "architecture",
+    "install": "optional part",
 }
 
 

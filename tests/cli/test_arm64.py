@@ -42,10 +42,10 @@ def test_without_the_emulation_the_command_that_sets_it_up_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_arm64_can_be_installed(call: Call) -> None:
+def test_only_optional_parts_can_be_installed(call: Call) -> None:
     result = call("doctor", "--install", "riscv64")
     assert result.exit_code == 2
-    assert "Architectures: arm64." in result.stderr
+    assert "Optional parts: arm64, litert." in result.stderr
 
 
 def test_the_table_says_which_cpu_was_emulated() -> None:

@@ -62,7 +62,8 @@ def test_the_program_refuses_as_its_tests_say(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr == (
-        "error: 'corelm' is not a target.\n       Targets: coreml, executorch, onnx, all. Did you mean coreml?\n"
+        "error: 'corelm' is not a target.\n"
+        "       Targets: coreml, executorch, onnx, litert, coreai, all. Did you mean coreml?\n"
     )
 
 

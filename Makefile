@@ -13,7 +13,7 @@ PROCESSES ?= 2
 LITERT := build/.litert-installed
 
 .PHONY: demo demo-all test lint docs test-search test-arm64 app-goldens test-ios typecheck-ios test-android check-android
-.PHONY: test-slow test-faults train-demo clean
+.PHONY: test-slow test-faults train-demo clean check-extras
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
@@ -129,6 +129,15 @@ test-android: app-goldens
 
 check-android: $(INSTALLED)
 	$(BIN)/python tools/android/check_modules.py --plant
+
+# pip finds versions for each extra in a fresh environment, and says how long it takes; nothing is installed.
+EXTRAS := models peers litert coreai heic
+check-extras: $(INSTALLED)
+	rm -rf build/extras && $(PYTHON) -m venv build/extras
+	build/extras/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	set -e; for extra in $(EXTRAS); do begin=$$(date +%s); \
+	    timeout 600 build/extras/bin/python -m pip install --quiet --dry-run $(TORCH_INDEX) torch==2.13.0 ".[$$extra]"; \
+	    echo "$$extra resolves in $$(($$(date +%s) - begin)) s"; done
 
 train-demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) tools/train_demo.py --data $(DATA) --out runs/demo

@@ -81,24 +81,16 @@ def export(
             "coreml": {
                 "input": ("--input", input_kind),
                 "deployment_target": ("--deployment-target", deployment_target),
-                "classifier": ("--no-classifier", False if no_classifier else None),
-                "layout": ("--layout", layout),
-                "block": ("--block", block),
-            },
-            "onnx": {
-                "opset": ("--opset", opset),
-                "dynamic_batch": ("--static-batch", False if static_batch else None),
-            },
-            "executorch": {
-                "stem": ("--stem", stem),
-                "head": ("--head", head),
-                "etrecord": ("--etrecord", etrecord or None),
-                "bundled": ("--bundled", bundled or None),
-            },
-            "litert": {},
+            }
+            | {"classifier": ("--no-classifier", False if no_classifier else None)}
+            | {"layout": ("--layout", layout), "block": ("--block", block)},
+            "onnx": {"opset": ("--opset", opset), "dynamic_batch": ("--static-batch", False if static_batch else None)},
+            "executorch": {"stem": ("--stem", stem), "head": ("--head", head)}
+            | {"etrecord": ("--etrecord", etrecord or None), "bundled": ("--bundled", bundled or None)},
         },
     )
     delegated = None if require_delegated is None else parse_share("--require-delegated", require_delegated)
+    platforms = None if platform is None else opt.PLATFORMS[platform]
     given = (
         model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model, labels=labels, size=size)
         | drop_none(crop=crop, mean=mean, std=std)
@@ -107,14 +99,8 @@ def export(
         | gate_options(validation=validate, labels_csv=labels_csv, validation_count=validate_count)
         | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1)
         | {"accept_baseline": accept_baseline, "allow_unproven": allow_unproven}
-        | drop_none(
-            delegates=delegate,
-            precisions=quantize,
-            recipe=recipe,
-            require_delegated=delegated,
-            golden_images=golden_images,
-            platforms=["ios", "android"] if platform == "both" else platform and [platform],
-        )
+        | drop_none(delegates=delegate, precisions=quantize, platforms=platforms, recipe=recipe)
+        | drop_none(require_delegated=delegated, golden_images=golden_images)
         | drop_none(out=out, overwrite=overwrite, report=report, card=card, license=license)
     )
     _run_export(options | given, dry_run=dry_run, as_json=as_json)

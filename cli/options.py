@@ -149,6 +149,7 @@ Platform = Annotated[
         "--for",
     ),
 ]
+PLATFORMS = {"ios": ["ios"], "android": ["android"], "both": ["ios", "android"]}
 Input = Annotated[
     Literal["image", "tensor"] | None,
     option(TARGET_PANEL, "coreml: type of the model's input (default: image).", "--input"),

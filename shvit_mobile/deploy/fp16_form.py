@@ -8,7 +8,8 @@ its difference from a multiple of 1/8 is exact in fp16's eleven bits.
 from copy import deepcopy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.fx.node import map_aggregate
 
 from shvit_mobile.deploy.form import DeployForm, find_mean_subtraction
 from shvit_mobile.deploy.layers import get_bias, get_layer
@@ -74,9 +75,22 @@ class HalfPrecision(nn.Module):
                     hint="Set `precision=fp32`.",
                     parameter="precision",
                 )
+        for part in module.modules():
+            if isinstance(part, fx.GraphModule):
+                _replace_dtype(part)
         self.module = module.half()
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute float32 outputs of float32 `images`; what torch computes in fp16 differs slightly from a phone."""
         outputs: Tensor = cast(self.module(cast(images, torch.float16)), torch.float32)
         return outputs
+
+
+def _replace_dtype(module: fx.GraphModule) -> None:
+    """Replace float32 by fp16 in the arguments of a graph's operators: an exported graph names dtypes."""
+    for node in module.graph.nodes:
+        node.args, node.kwargs = (
+            map_aggregate(values, lambda value: torch.float16 if value is torch.float32 else value)
+            for values in (node.args, node.kwargs)
+        )
+    module.recompile()

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import MeanSubtraction
 from shvit_mobile.deploy.fp16_form import MEAN_STEP, HalfPrecision, rewrite_for_fp16
@@ -64,3 +65,13 @@ def test_constants_that_half_precision_cannot_represent_are_named() -> None:
     assert error.value.parameter == "precision"
     layer.bias.data.fill_(-torch.inf)
     HalfPrecision(layer)
+
+
+def test_a_graph_that_names_its_dtype_computes_in_half_precision() -> None:
+    class Model(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.to(torch.float32, memory_format=torch.channels_last) + torch.ones(1, dtype=torch.float32)
+
+    images = torch.full((1, 2, 3, 5), 2.0**-12)
+    graph = export_model(Model(), images).module()
+    assert torch.equal(HalfPrecision(graph)(images), torch.ones_like(images))

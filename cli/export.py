@@ -78,11 +78,8 @@ def export(
     options = target_options(
         target,
         {
-            "coreml": {
-                "input": ("--input", input_kind),
-                "deployment_target": ("--deployment-target", deployment_target),
-            }
-            | {"classifier": ("--no-classifier", False if no_classifier else None)}
+            "coreml": {"deployment_target": ("--deployment-target", deployment_target)}
+            | {"input": ("--input", input_kind), "classifier": ("--no-classifier", False if no_classifier else None)}
             | {"layout": ("--layout", layout), "block": ("--block", block)},
             "onnx": {"opset": ("--opset", opset), "dynamic_batch": ("--static-batch", False if static_batch else None)},
             "executorch": {"stem": ("--stem", stem), "head": ("--head", head)}

@@ -122,6 +122,7 @@ def test_tolerances_of_the_guide_are_those_of_the_code() -> None:
         "int8, ExecuTorch": INT8_TOLERANCE_SHARES["executorch"],
         "int8, ONNX": INT8_TOLERANCE_SHARES["onnx"],
         "int8, Core ML": INT8_TOLERANCE_SHARES["coreml"],
+        "int8, LiteRT": INT8_TOLERANCE_SHARES["litert"],
         "int8, Core AI": INT8_TOLERANCE_SHARES["coreai"],
     }
 

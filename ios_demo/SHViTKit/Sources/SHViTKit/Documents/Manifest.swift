@@ -2,7 +2,7 @@
 public struct Manifest: DocumentContent, Checked {
     /// The runtime that an artifact is for.
     public enum Target: String, Word {
-        case coreml, executorch, onnx
+        case coreml, executorch, onnx, litert, coreai
     }
 
     /// The artifact's file.

@@ -19,6 +19,8 @@ enum class Target(override val word: String) : Word {
     CORE_ML("coreml"),
     EXECUTORCH("executorch"),
     ONNX("onnx"),
+    LITERT("litert"),
+    CORE_AI("coreai"),
 }
 
 /**

@@ -31,7 +31,7 @@ extension Trial {
             case .executorch where model.manifest.delegation?.backend == "CoreMLBackend": [Trial(model, compute: .all)]
             // XNNPACK runs on the CPU only, and ExecuTorch chooses the number of threads.
             case .executorch: [Trial(model, compute: .cpu)]
-            case .onnx: []
+            case .onnx, .litert, .coreai: []
             }
         }
     }

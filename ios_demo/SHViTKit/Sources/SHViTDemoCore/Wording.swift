@@ -36,6 +36,8 @@ public enum Wording {
         case .coreml: "Core ML"
         case .executorch: "ExecuTorch"
         case .onnx: "ONNX Runtime"
+        case .litert: "LiteRT"
+        case .coreai: "Core AI"
         }
     }
 

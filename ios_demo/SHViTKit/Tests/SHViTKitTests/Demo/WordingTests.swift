@@ -28,7 +28,7 @@ struct WordingTests {
     func names() {
         #expect(Set(DeviceReport.Compute.allCases.map(Wording.compute)).count == 4)
         #expect(Set(DeviceReport.ThermalState.allCases.map(Wording.thermal)).count == 4)
-        #expect(Set(Manifest.Target.allCases.map(Wording.engine)).count == 3)
+        #expect(Set(Manifest.Target.allCases.map(Wording.engine)).count == Manifest.Target.allCases.count)
     }
 
     @Test("A result is one line, with its golden check if there is one")

@@ -158,9 +158,9 @@ def format_ms(latency: Document) -> str:
 
 
 def format_speed(latency: Document) -> str:
-    if not latency:
-        return ""
-    return format_ratio(latency["ratio"]) if "ratio" in latency else "no stock export"
+    if "ratio" in latency:
+        return format_ratio(latency["ratio"])
+    return "no stock export" if "stock_reason" in latency else ""
 
 
 def format_ratio(ratio: Document) -> str:

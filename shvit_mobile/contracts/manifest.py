@@ -19,6 +19,8 @@ TARGET_SUFFIXES: dict[Target, str] = {
     "litert": ".tflite",
     "coreai": ".aimodel",
 }
+# The order of targets on the ladder.
+TARGET_ORDER: tuple[Target, ...] = ("onnx", "coreml", "executorch", "litert", "coreai")
 # The targets that "all" leaves out, and why.
 OPTIONAL_TARGETS: dict[Target, str] = {
     "litert": "it needs packages of its own",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.manifest import TARGET_ORDER
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
@@ -25,9 +25,6 @@ from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, load_artifact_overrides
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS, compress_weights
 from shvit_mobile.threads import map_in_order
-
-# The order of artifacts, below the simulated rungs.
-_TARGET_ORDER: tuple[Target, ...] = ("onnx", "coreml", "executorch", "litert", "coreai")
 
 # The precisions that PyTorch can simulate; what fp32 and fp16 change depends on the runtime.
 _SIMULATED_PRECISIONS: tuple[Precision, ...] = (*INT8_ARITHMETIC, *WEIGHT_ONLY_PRECISIONS)
@@ -157,4 +154,4 @@ def _build_fake_quant(deployed: DeployForm, recipe: Recipe) -> compare.LogitsFun
 
 def sort_by_target(artifacts: Sequence[Artifact]) -> list[Artifact]:
     """Sort artifacts by target, in the order of the ladder."""
-    return sorted(artifacts, key=lambda artifact: _TARGET_ORDER.index(artifact.manifest.target))
+    return sorted(artifacts, key=lambda artifact: TARGET_ORDER.index(artifact.manifest.target))

@@ -23,8 +23,6 @@ PRECISION_ORDER = (
     "palette-6",
     "palette-4",
 )
-# The order of targets on the ladder.
-TARGET_ORDER = ("onnx", "coreml", "executorch", "litert", "coreai")
 _TARGET_NAMES = {
     "onnx": "ONNX",
     "coreml": "Core ML",

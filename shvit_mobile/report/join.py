@@ -8,11 +8,11 @@ from typing import TypeVar
 from shvit_mobile.apps.known_artifacts import check_sizes
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
-from shvit_mobile.contracts.manifest import Manifest
+from shvit_mobile.contracts.manifest import TARGET_ORDER, Manifest
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.report import EntryReference, ModelReport, ReportArtifact
 from shvit_mobile.contracts.sensitivity import SensitivityReport
-from shvit_mobile.report.formatting import PRECISION_ORDER, TARGET_ORDER, find_rank, format_model_name
+from shvit_mobile.report.formatting import PRECISION_ORDER, find_rank, format_model_name
 from shvit_mobile.report.load import read_all
 from shvit_mobile.report.pareto_fronts import build_pareto_fronts
 from shvit_mobile.report.remarks import collect_remarks

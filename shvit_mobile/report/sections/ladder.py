@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict
 from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.manifest import TARGET_ORDER
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.report.charts.cells import draw_axis, draw_whisker
 from shvit_mobile.report.charts.svg import AxisScale
@@ -15,7 +16,6 @@ from shvit_mobile.report.formatting import (
     EXECUTION_DESCRIPTIONS,
     NO_VALUE,
     PRECISION_ORDER,
-    TARGET_ORDER,
     abbreviate_sha256,
     find_rank,
     format_decibels,

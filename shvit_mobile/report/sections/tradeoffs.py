@@ -7,12 +7,12 @@ from string import ascii_uppercase
 from markupsafe import Markup
 
 from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.manifest import TARGET_ORDER
 from shvit_mobile.contracts.report import ModelReport, ReportArtifact
 from shvit_mobile.report.charts.scatter import ScatterPoint, draw_scatter
 from shvit_mobile.report.charts.svg import AxisScale
 from shvit_mobile.report.display_names import format_artifact_label, format_device_label
 from shvit_mobile.report.formatting import (
-    TARGET_ORDER,
     format_megabytes,
     format_milliseconds,
     format_number,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shvit_mobile.errors import ConflictingParameters, InvalidValue, MissingParameter
 from shvit_mobile.report.formatting import format_milliseconds
 
 from . import options as opt
-from .arguments import check_output_files, load_trained_model
+from .arguments import check_output_files, load_trained_model, parse_share
 from .console import print_json, print_note, print_table
 from .progress import JobProgress
-from .results import to_contract_json, write_outputs
-from .tables import build_latency_table, create_table, describe_rooflines
+from .results import print_verdict, to_contract_json, write_outputs
+from .tables import build_instruction_table, build_latency_table, create_table, describe_rooflines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
     from shvit_mobile.runtimes.apple_profiler import AppleDevice, CoreMLTiming
@@ -40,21 +42,35 @@ def benchmark(
     warm_up: opt.WarmUp = 5,
     cpus: opt.Pin = None,
     seed: opt.OrderSeed = 0,
+    arch: opt.CountArch = None,
+    cpu: opt.Cpu = None,
+    baseline: opt.CountBaseline = None,
+    max_more_instructions: opt.MaxMoreInstructions = None,
     out: opt.OutFile = None,
     chart: opt.Chart = None,
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Measure latency on this machine.
+    """Measure latency on this machine, or count the instructions of phones.
 
     Artifacts and peers are measured side by side, each in its own process. They take turns in random order, so that
-    ratios hold on a noisy machine.
+    ratios hold on a noisy machine. With --arch arm64, the instructions of each program are counted on emulated CPUs:
+    the same number in every run. Instructions are not cycles.
     """
     if on_device is not None:
         _benchmark_on_apple(artifacts or [], on_device, rounds * iterations, as_json)
         return
     names = _parse_names(models)
     _check_contestants(bool(artifacts), peers, bool(names), (checkpoint, model, size), engine)
+    described = {"checkpoint": checkpoint, "weights": weights, "sha256": sha256, "model": model, "size": size}
+    if arch is not None:
+        _check_counting(models=names, engine=engine, chart=chart)
+        limit = None if max_more_instructions is None else parse_share("--max-more-instructions", max_more_instructions)
+        _count_instructions(
+            artifacts or [], cpu or (), described if peers else None, (baseline, limit), (out, overwrite), as_json
+        )
+        return
+    _check_latency_options(cpu=cpu, baseline=baseline, max_more_instructions=max_more_instructions)
 
     from shvit_mobile.contracts.device_report import BenchmarkSettings
     from shvit_mobile.targets.stored_facts import open_artifact
@@ -72,7 +88,6 @@ def benchmark(
     with JobProgress("Benchmark") as steps:
         with steps.step("Loading the contestants"):
             opened = [open_artifact(path) for path in artifacts or []]
-            described = {"checkpoint": checkpoint, "weights": weights, "sha256": sha256, "model": model, "size": size}
             trained = load_trained_model(**described) if peers else None
             from shvit_mobile.bench.benchmark import run_benchmark
             from shvit_mobile.bench.chart import render_latency_chart
@@ -117,6 +132,80 @@ def _check_contestants(
         raise MissingParameter(
             "`engine` is given without `peers` or `models`.", why="It selects among them.", parameter="peers"
         )
+
+
+def _check_counting(**given: object) -> None:
+    """Raise where an option says something about latency, and instructions are counted."""
+    for name, value in given.items():
+        if value:
+            raise ConflictingParameters(
+                f"`arch` is given with `{name}`.",
+                why="Instructions are counted of artifacts, and with `peers` of a checkpoint's stock exports.",
+                parameter=name,
+            )
+
+
+def _check_latency_options(**given: object) -> None:
+    """Raise where an option says something about instructions, and latency is measured."""
+    for name, value in given.items():
+        if value:
+            raise MissingParameter(
+                f"`{name}` is given without `arch`.", why="It is about instructions.", parameter="arch"
+            )
+
+
+def _count_instructions(
+    artifacts: Sequence[Path],
+    cpus: Sequence[str],
+    peers: dict[str, Any] | None,
+    gate: tuple[Path | None, float | None],
+    files: tuple[Path | None, bool],
+    as_json: bool,
+) -> None:
+    """Count instructions, print them, write the report, and exit with the verdict.
+
+    Args:
+        cpus: The names of CPUs (default: the newest).
+        peers: What describes the checkpoint whose stock exports are counted too.
+        gate: An earlier report, and the largest increase as a share.
+        files: The report to write, and whether it may exist.
+    """
+    (earlier, limit), (out, overwrite) = gate, files
+    if limit is not None and earlier is None:
+        raise MissingParameter(
+            "`max_more_instructions` is given without `baseline`.",
+            why="It is the largest increase over an earlier report.",
+            parameter="baseline",
+        )
+
+    from shvit_mobile.contracts.instruction_report import InstructionReport
+    from shvit_mobile.targets.stored_facts import open_artifact
+
+    check_output_files(out, overwrite=overwrite)
+    baseline = None if earlier is None else InstructionReport.load(earlier)
+    with JobProgress("Benchmark") as steps:
+        with steps.step("Loading the contestants"):
+            opened = [open_artifact(path) for path in artifacts]
+            trained = None if peers is None else load_trained_model(**peers)
+            from shvit_mobile.bench.instructions import count_artifacts, judge_instructions
+            from shvit_mobile.pipeline.defaults import CALIBRATION_IMAGES
+            from shvit_mobile.runtimes.arm64.cpus import DEFAULT_CPU, find_cpu
+        report = count_artifacts(
+            opened,
+            cpus=[find_cpu(name) for name in dict.fromkeys(cpus or (DEFAULT_CPU,))],
+            peer_checkpoint=trained,
+            calibration=CALIBRATION_IMAGES,
+            progress=steps.follow,
+        )
+    verdict = None if baseline is None else judge_instructions(report, baseline, 1 if limit is None else limit)
+    write_outputs((out, report.to_json()), overwrite=overwrite)
+    if as_json:
+        print_json(to_contract_json(report))
+    else:
+        print_table(
+            build_instruction_table(report, baseline), "", "Instructions are not cycles. " + report.engine + "."
+        )
+    print_verdict(verdict)
 
 
 def _benchmark_on_apple(packages: list[Path], device: AppleDevice, iterations: int, as_json: bool) -> None:

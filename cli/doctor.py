@@ -46,6 +46,9 @@ def doctor(install: opt.Install = None, as_json: opt.Json = False) -> None:
 
 def _install_emulator() -> None:
     """Download what the ARM64 emulator needs, unless it is already installed."""
+    from shvit_mobile.errors import ToolMissing
+    from shvit_mobile.processes import InstallFailed
+    from shvit_mobile.runtimes.arm64.counter import install_counter
     from shvit_mobile.runtimes.arm64.cpus import is_arm64_host
     from shvit_mobile.runtimes.arm64.install import install
 
@@ -55,6 +58,13 @@ def _install_emulator() -> None:
     with JobProgress("Installing the ARM64 emulator") as progress:
         sysroot = install(progress.follow)
     print_note(f"The ARM64 emulator is in {sysroot.folder}.")
+    try:
+        with JobProgress("Installing the instruction counter") as progress:
+            counter = install_counter(sysroot, progress.follow)
+    except (ToolMissing, InstallFailed) as reason:
+        print_note(f"note: instructions cannot be counted here. {reason}")
+    else:
+        print_note(f"The instruction counter is in {counter.folder}.")
 
 
 def _install_environment(name: "EnvironmentName") -> None:

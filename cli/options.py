@@ -404,6 +404,29 @@ Cpu = Annotated[
     ),
 ]
 
+CountArch = Annotated[
+    Literal["arm64"] | None,
+    option(
+        CPU_PANEL,
+        "Instead, count the instructions of each .pte for one image on emulated phone CPUs. Set up with: shvit-mobile "
+        "doctor --install arm64.",
+        "--arch",
+    ),
+]
+CountBaseline = Annotated[
+    Path | None,
+    option(CPU_PANEL, "With --arch arm64: an earlier report (--out) to compare with.", "--baseline", metavar="REPORT"),
+]
+MaxMoreInstructions = Annotated[
+    str | None,
+    option(
+        _GATES_PANEL,
+        "With --arch arm64 and --baseline: how many more instructions a program may execute than in that report.",
+        "--max-more-instructions",
+        metavar="PERCENT",
+    ),
+]
+
 # Output
 OutFolder = Annotated[Path, option(OUTPUT_PANEL, "Folder to write into.", "--out", metavar="DIR")]
 OutFile = Annotated[Path | None, option(OUTPUT_PANEL, "Write the report here (JSON).", "--out", metavar="FILE")]

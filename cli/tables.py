@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.contracts.device_report import DeviceReport
     from shvit_mobile.contracts.drift_row import DriftRow
+    from shvit_mobile.contracts.instruction_report import InstructionKind, InstructionReport
     from shvit_mobile.contracts.sensitivity import SensitivityReport
 
 
@@ -99,6 +100,37 @@ def build_latency_table(report: DeviceReport) -> Table:
             f"{result.first_ms:.1f}",
             *map(format_megabytes, (result.peak_memory_bytes, result.running_memory_bytes, result.size_bytes)),
             *((format_decibels(drift.sqnr_db), format_points(drift.top1_drop)) if drift else (NO_VALUE,) * 2 * drifted),
+        )
+    return table
+
+
+def build_instruction_table(report: InstructionReport, baseline: InstructionReport | None) -> Table:
+    """Build a table with a line for each program and CPU: millions of instructions for one image."""
+    table = create_table("Million instructions for one image", "", gap=1)
+    table.add_column("CPU", no_wrap=True)
+    columns: tuple[tuple[InstructionKind, ...], ...] = (
+        ("sdot", "smmla", "widening", "fmla"),
+        *(("load",), ("store",), ("branch",)),
+        ("simd", "permute"),
+        ("other",),
+    )
+    headings = ("all", "times the\nfirst", *(("change\n%",) if baseline else ()))
+    for heading in (*headings, "mul-\ntiply-\nadds", "load", "store", "branch", "SIMD", "other", "mini-\nmum %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    first: dict[str, int] = {}
+    for one in report.counts:
+        first.setdefault(one.cpu.name, one.instructions)
+        earlier = baseline and baseline.find(one.program, one.cpu.name)
+        change = f"{one.instructions / earlier.instructions - 1:+.2%}".rstrip("%") if earlier else NO_VALUE
+        kinds = [sum(one.kinds.get(kind, 0) for kind in column) for column in columns]
+        table.add_row(
+            format_cell(one.program),
+            one.cpu.name,
+            f"{one.instructions / 1e6:.2f}",
+            f"{one.instructions / first[one.cpu.name]:.3f}",
+            *((change,) if baseline else ()),
+            *(f"{kind / 1e6:.2f}" for kind in kinds),
+            NO_VALUE if one.minimum_share is None else format_percent(one.minimum_share, 0),
         )
     return table
 

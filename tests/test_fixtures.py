@@ -13,13 +13,16 @@ from shvit_mobile.bench.statistics import summarize_latency
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.goldens import Goldens
+from shvit_mobile.contracts.instruction_report import InstructionReport
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.contracts.schemas import DOCUMENT_TYPES
 from shvit_mobile.contracts.sensitivity import SensitivityReport
 
-# The page's own document, which nobody but this project reads, has none; of sensitivity there is a valid one for it.
-READABLE = {document.NAME: document for document in DOCUMENT_TYPES if document is not ModelReport}
+# The page's own document and counts of instructions, which nobody but this project reads, have none; of sensitivity
+# there is a valid one for the page.
+OWN = (ModelReport, InstructionReport)
+READABLE = {document.NAME: document for document in DOCUMENT_TYPES if document not in OWN}
 KINDS = {name: document for name, document in READABLE.items() if document is not SensitivityReport}
 CASES = json.loads((FOLDER / "invalid" / "cases.json").read_text(encoding="utf-8"))["cases"]
 

@@ -93,7 +93,7 @@ def run_benchmark(
         report_step("Exporting the peers", 0, 1)
         peers = []
         if images:
-            peers += _export_checkpoint_peers(peer_checkpoint, images, Path(folder), settings, engines)
+            peers += export_checkpoint_peers(peer_checkpoint, images, Path(folder), settings.batch, engines)
             peers += _export_timm_peers(models, images, Path(folder), settings, engines)
         if not own and not peers:
             raise BenchmarkFailed(
@@ -127,11 +127,11 @@ def _disambiguate_names(subjects: list[BenchmarkSubject]) -> list[BenchmarkSubje
     return [replace(one, name=one.source) if names.count(one.name) > 1 else one for one in subjects]
 
 
-def _export_checkpoint_peers(
+def export_checkpoint_peers(
     trained: TrainedModel | None,
     images: ImageSet,
     folder: Path,
-    settings: BenchmarkSettings,
+    batch: int,
     engines: Sequence[Engine],
 ) -> list[BenchmarkSubject]:
     """Export a checkpoint with stock exporters, at its input size."""
@@ -143,7 +143,7 @@ def _export_checkpoint_peers(
     save_checkpoint(trained, source)
     model = trained.family.reparameterize(deepcopy(trained.model).float().eval())
     inputs = load_calibration_inputs(images, trained.preprocessing)
-    return export_stock_peers(model, inputs, out, str(source), batch=settings.batch, engines=engines)
+    return export_stock_peers(model, inputs, out, str(source), batch=batch, engines=engines)
 
 
 def _export_timm_peers(

@@ -8,6 +8,7 @@ from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.document import CHECKSUM_FIELD, Document
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.goldens import Goldens
+from shvit_mobile.contracts.instruction_report import InstructionReport
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.contracts.report import ModelReport
@@ -21,6 +22,7 @@ DOCUMENT_TYPES: tuple[type[Document], ...] = (
     DeviceReport,
     SensitivityReport,
     ModelReport,
+    InstructionReport,
 )
 
 

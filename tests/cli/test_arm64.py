@@ -96,3 +96,37 @@ def test_doctor_starts_the_emulation_and_names_its_parts(call: Call) -> None:
     assert checks["ARM64"]["good"]
     assert "emulated: ExecuTorch 1.3.1, Python 3." in checks["ARM64"]["found"]
     assert "i8mm has rdm, fp16, dotprod, bf16, i8mm" in checks["ARM64"]["found"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--cpu", "neon"), "--cpu is given without --arch."),
+        (("--max-more-instructions", "1%"), "--max-more-instructions is given without --arch."),
+        (("--arch", "arm64", "--max-more-instructions", "1%"), "is given without --baseline."),
+        (("--arch", "arm64", "--max-more-instructions", "-1"), "--max-more-instructions is '-1'."),
+        (("--arch", "arm64", "--models", "mobilenetv2_100"), "--arch is given with --models."),
+        (("--arch", "arm64", "--baseline", "none.json"), "none.json does not exist"),
+    ],
+)
+def test_counting_says_what_does_not_fit(options: tuple[str, ...], said: str, tmp_path: Path, call: Call) -> None:
+    result = call("benchmark", tmp_path / "none.pte", *options)
+    assert result.exit_code == 2, result.output
+    assert said in " ".join(result.stderr.split())
+
+
+@not_emulated
+def test_without_the_counter_the_command_that_sets_it_up_is_named(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch, exported: ExportedFiles
+) -> None:
+    monkeypatch.setenv("SHVIT_ARM64_COUNTER", str(tmp_path / "nowhere"))
+    result = call("benchmark", exported.artifact("executorch"), "--arch", "arm64")
+    assert result.exit_code == 2
+    assert "shvit-mobile doctor --install arm64" in result.stderr
+
+
+@not_emulated
+def test_only_programs_for_xnnpack_are_counted(call: Call, exported: ExportedFiles) -> None:
+    result = call("benchmark", exported.artifact("onnx"), "--arch", "arm64")
+    assert result.exit_code == 2
+    assert "cannot run on the emulated ARM64 CPU" in result.stderr

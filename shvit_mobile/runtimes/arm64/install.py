@@ -13,8 +13,9 @@ from pathlib import Path
 
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.errors import ToolMissing
-from shvit_mobile.processes import InstallFailed, check_pip, format_last_error, run_command
+from shvit_mobile.processes import InstallFailed, check_pip, run_command
 from shvit_mobile.progress import StepCallback
+from shvit_mobile.runtimes.arm64.apt import DOWNLOAD_ERROR, Apt
 from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU
 from shvit_mobile.runtimes.arm64.process import EmulatedProcess
 from shvit_mobile.runtimes.arm64.sysroot import (
@@ -38,25 +39,7 @@ _EMULATOR_PACKAGES = (
 _WHEEL_PATTERNS = ("torch/_C.*.so", "torch/lib/*.so*", "executorch/extension/pybindings/*.so")
 _WHEEL_PLATFORM = "manylinux_2_28_aarch64"
 
-# Separate state and cache for apt, so that it needs no root and leaves the machine's package database alone. Sources,
-# keys and proxies are the machine's.
-APT_CONFIG = """\
-APT::Architecture "arm64";
-APT::Architectures {{ "arm64"; "{host}"; }};
-APT::Install-Recommends "false";
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-Dir::State "{folder}/state";
-Dir::State::status "{folder}/status";
-Dir::Cache "{folder}/cache";
-"""
-
-
 # What failed, and what the download needs.
-_DEBIAN_DOWNLOAD_ERROR = (
-    "apt cannot download the ARM64 packages.",
-    "They come from the Debian mirror in apt's configuration; mirrors of other systems may have no ARM64 packages.",
-)
 _PYPI_DOWNLOAD_ERROR = (
     "pip cannot download the ARM64 wheels.",
     f"Needed: {', '.join(WHEELS)} for {_WHEEL_PLATFORM}, from the index in pip's configuration.",
@@ -120,33 +103,12 @@ def download_debian_packages(folder: Path) -> tuple[list[Path], Path | None]:
     Raises:
         InstallFailed: If apt has none, or cannot download them.
     """
-    host = run_command(["dpkg", "--print-architecture"])
-    for subfolder in ("state/lists/partial", "cache/archives/partial"):
-        (folder / subfolder).mkdir(parents=True, exist_ok=True)
-    (folder / "status").touch()
-    config = folder / "apt.conf"
-    config.write_text(APT_CONFIG.format(folder=folder, host=host), encoding="utf-8")
-    environment = {**os.environ, "APT_CONFIG": str(config), "LC_ALL": "C"}
-
-    # Other sources than Debian's may fail without harm, so the status is ignored; a missing package fails below.
-    command = ["apt-get", "--quiet=2", "update"]
-    update = subprocess.run(
-        command, env=environment, capture_output=True, check=False, encoding="utf-8", errors="replace"
-    )
-    what, why = _DEBIAN_DOWNLOAD_ERROR
-    failure = what, f"{why} {format_last_error(update)}".strip()
-
-    def apt(*arguments: str) -> None:
-        run_command(["apt-get", "--quiet=2", *arguments], environment, folder, failure)
-
-    apt("autoclean")  # outdated versions from an interrupted attempt
-    apt("install", "--yes", "--download-only", *_DEBIAN_PACKAGES)
-    archives = sorted((folder / "cache/archives").glob("*.deb"))
+    apt = Apt(folder)
+    archives = apt.download_with_dependencies(*_DEBIAN_PACKAGES)
     if _find_installed_emulator():
         return archives, None
     for package, program in _EMULATOR_PACKAGES:
-        apt("download", f"{package}:{host}")
-        archive = max(folder.glob(f"{package}_*.deb"), key=lambda path: path.stat().st_mtime)
+        archive = apt.download_alone(package)
         if read_member(archive, program):
             return archives, archive
     raise InstallFailed("No Debian package contains an ARM64 emulator.", why="apt offers no qemu-user.")
@@ -156,7 +118,7 @@ def _unpack_packages(packages: Sequence[Path], emulator: Path | None, sysroot: S
     """Unpack the packages into the sysroot's `root`, and put the emulator beside it."""
     sysroot.root.mkdir(parents=True)
     for package in packages:
-        run_command(["dpkg-deb", "--extract", str(package), str(sysroot.root)], failure=_DEBIAN_DOWNLOAD_ERROR)
+        run_command(["dpkg-deb", "--extract", str(package), str(sysroot.root)], failure=DOWNLOAD_ERROR)
     if emulator is None:
         sysroot.qemu.symlink_to(_find_installed_emulator() or "")
         return

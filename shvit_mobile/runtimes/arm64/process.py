@@ -16,6 +16,7 @@ from shvit_mobile.runtimes.arm64.cpus import CPU
 from shvit_mobile.runtimes.arm64.sysroot import INSTALL_COMMAND, Sysroot
 
 _EXIT_TIMEOUT_SECONDS = 5
+_LIBRARIES_VARIABLE = "LD_LIBRARY_PATH"
 
 
 class EmulatorFailed(ShvitError):
@@ -35,13 +36,33 @@ class _Handshake:
     features: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Emulator:
+    """The command of an emulator, and the folder of libraries that it needs itself, which the program does not see."""
+
+    command: tuple[str, ...]
+    libraries: Path | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {} if self.libraries is None else {_LIBRARIES_VARIABLE: str(self.libraries)}
+
+
 class EmulatedProcess:
     """A process on an emulated CPU, until `close` ends it.
 
     The constructor returns at once and `handshake` waits until the process is ready, so several can start together.
     """
 
-    def __init__(self, sysroot: Sysroot, cpu: CPU, program: Path | None = None, sizes: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        sysroot: Sysroot,
+        cpu: CPU,
+        program: Path | None = None,
+        sizes: Sequence[int] = (),
+        *,
+        emulator: Emulator | None = None,
+    ) -> None:
         """Start the process.
 
         Args:
@@ -49,26 +70,30 @@ class EmulatedProcess:
             cpu: The CPU to emulate.
             program: The .pte to load (default: none, only the libraries).
             sizes: The shape of the program's input.
+            emulator: What emulates the CPU (default: the sysroot's).
 
         Raises:
             EmulatorFailed: If the emulator does not start.
         """
+        emulator = emulator or Emulator((str(sysroot.qemu),))
         self._hint = f"If it never works, remove {sysroot.folder} and set it up again: {INSTALL_COMMAND}"
         self._stderr = TemporaryFile()  # noqa: SIM115  open as long as the process
         self._handshake: _Handshake | None = None
         try:
             # In a new session, so that Ctrl-C reaches only this process, which then ends the other.
             self._process = subprocess.Popen(
-                build_command(sysroot, cpu, program, sizes),
+                [*emulator.command, "-U", _LIBRARIES_VARIABLE, *build_arguments(sysroot, cpu, program, sizes)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
-                env={"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1"},
+                env={"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1", **emulator.environment},
                 start_new_session=True,
             )
         except OSError as reason:
             self._stderr.close()
-            raise EmulatorFailed(f"{sysroot.qemu} cannot be started: {reason.strerror}.", hint=self._hint) from None
+            raise EmulatorFailed(
+                f"{emulator.command[0]} cannot be started: {reason.strerror}.", hint=self._hint
+            ) from None
         self._stdin, self._stdout = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
 
     @property
@@ -83,15 +108,20 @@ class EmulatedProcess:
             self._handshake = _Handshake(message["python"], tuple(message["features"]))
         return self._handshake
 
-    def compute_logits(self, values: bytes) -> bytes:
+    def compute_logits(self, values: bytes, *, is_counted: bool = False) -> bytes:
         """Compute the logits of one image; both are the bytes of float32 values.
+
+        Args:
+            values: The image.
+            is_counted: Whether an emulator that counts instructions counts those of this image.
 
         Raises:
             EmulatorFailed: If the program fails, or the process dies.
         """
         _ = self.handshake
         with suppress(OSError):  # if the process has died, `_receive` raises
-            self._stdin.write(worker.FRAME_HEADER.pack(worker.DONE, len(values)) + values)
+            kind = worker.COUNTED if is_counted else worker.DONE
+            self._stdin.write(worker.FRAME_HEADER.pack(kind, len(values)) + values)
             self._stdin.flush()
         return self._receive()
 
@@ -128,10 +158,10 @@ class EmulatedProcess:
                 pipe.close()
 
 
-def build_command(sysroot: Sysroot, cpu: CPU, program: Path | None, sizes: Sequence[int]) -> list[str]:
-    """Return the command that starts `worker.py` on an emulated CPU."""
+def build_arguments(sysroot: Sysroot, cpu: CPU, program: Path | None, sizes: Sequence[int]) -> list[str]:
+    """Return the arguments of an emulator that starts `worker.py` on an emulated CPU."""
     return [
-        *(str(sysroot.qemu), "-cpu", cpu.model, "-L", str(sysroot.root)),
+        *("-cpu", cpu.model, "-L", str(sysroot.root)),
         # Isolated from this machine's Python variables and packages.
         *(str(sysroot.python), "-I", "-S", str(Path(worker.__file__).absolute())),
         *(str(sysroot.site), ",".join(cpu.hidden)),

@@ -44,12 +44,7 @@ class ARM64Runner:
             ToolMissing: If the emulator is not set up, or executorch is not installed.
             EmulatorFailed: If it does not run on this CPU.
         """
-        if artifact.manifest.delegate != "xnnpack":
-            raise BadArtifact(
-                f"{artifact.path.name} cannot run on the emulated ARM64 CPU.",
-                why="Only ExecuTorch artifacts (.pte) for XNNPACK can.",
-                hint="Export one with `target='executorch'`.",
-            )
+        check_emulated(artifact)
         self._sysroot = open_sysroot()
         _, method = load_program(artifact.path)  # its errors are clearer than the emulated process's
         check_contract(artifact, method.metadata)
@@ -119,3 +114,13 @@ class ARM64Runner:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def check_emulated(artifact: Artifact) -> None:
+    """Raise `BadArtifact` unless an artifact is an ExecuTorch program for XNNPACK."""
+    if artifact.manifest.delegate != "xnnpack":
+        raise BadArtifact(
+            f"{artifact.path.name} cannot run on the emulated ARM64 CPU.",
+            why="Only ExecuTorch artifacts (.pte) for XNNPACK can.",
+            hint="Export one with `target='executorch'`.",
+        )

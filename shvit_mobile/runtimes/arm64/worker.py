@@ -6,7 +6,8 @@ the pipes.
 
 A frame is a kind (one byte), the length of the payload (8 bytes, little-endian), and the payload. The worker first
 sends a `+` with the handshake in JSON. It answers each frame of float32 values, one image, with a `+` and float32
-logits. Instead of either it may send a `!` with an error message.
+logits. Instead of either it may send a `!` with an error message. For a frame of the kind `#` it sets the marks between
+which `counter.c` counts instructions.
 """
 
 import ctypes
@@ -22,7 +23,10 @@ from types import ModuleType
 from typing import Any, BinaryIO
 
 FRAME_HEADER = struct.Struct("<cQ")
-DONE, FAILED = b"+", b"!"
+DONE, FAILED, COUNTED = b"+", b"!", b"#"
+
+# The system call that is a mark, which Linux does not have, and its arguments: see `counter.c`.
+MARK_CALL, START, STOP = 21320, 1, 2
 
 # The offset of each feature's byte in `struct cpuinfo_arm_isa` of an ARM64 build (cpuinfo.h of 2025-03 to 2026-07), and
 # the kernel's bit for the same feature: in AT_HWCAP, or from 64 on in AT_HWCAP2 (asm/hwcap.h).
@@ -70,9 +74,10 @@ def main(site: str, hidden: str, program: str = "", sizes: str = "") -> None:
         _send_frame(frames_out, FAILED, _encode_error(reason))
         return
     while head := frames_in.read(FRAME_HEADER.size):
-        values = frames_in.read(FRAME_HEADER.unpack(head)[1])
+        kind, length = FRAME_HEADER.unpack(head)
+        values = frames_in.read(length)
         try:
-            _send_frame(frames_out, DONE, answer(values))
+            _send_frame(frames_out, DONE, answer(values, is_counted=kind == COUNTED))
         except Exception as reason:
             _send_frame(frames_out, FAILED, _encode_error(reason))
 
@@ -126,24 +131,42 @@ def _hide_features(library: ctypes.CDLL, hidden: Sequence[str]) -> list[str]:
     return [name for name, offset in _ISA_OFFSETS.items() if isa[offset]]
 
 
-def _load_program(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[[bytes], bytes]:
+def _load_program(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[..., bytes]:
     """Load a program and return a function from an image's bytes to its logits; without one, load only the binding."""
     binding: Any = import_module("executorch.extension.pybindings._portable_lib")
     binding._unsafe_reset_threadpool(1)  # each process runs other images
     if not program:
-        return lambda values: values
+        return lambda values, is_counted: values
     module = binding._load_for_executorch(program)
 
     # One tensor for all images: PyTorch reads its description again when it frees a tensor.
     memory = (ctypes.c_float * prod(sizes))()
     image = _wrap_memory(torch_c, memory, sizes)
 
-    def answer(values: bytes) -> bytes:
+    mark = ctypes.CDLL(None).syscall
+    mark.argtypes = [ctypes.c_long] * 4
+    inputs = [image]
+
+    def answer(values: bytes, *, is_counted: bool = False) -> bytes:
         ctypes.memmove(memory, values, ctypes.sizeof(memory))
-        (logits,) = module.forward([image])
+        if is_counted:
+            library = _find_library(binding.__file__)
+            mark(MARK_CALL, START, *library)
+            outputs = module.forward(inputs)
+            mark(MARK_CALL, STOP, *library)
+        else:
+            outputs = module.forward(inputs)
+        (logits,) = outputs
         return ctypes.string_at(logits.data_ptr(), ctypes.sizeof(ctypes.c_float) * logits.numel())
 
     return answer
+
+
+def _find_library(path: str) -> tuple[int, int]:
+    """Return where a library is in memory: its first address, and the one behind its last."""
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        ranges = [line.split()[0].split("-") for line in maps if line.rstrip().endswith(path)]
+    return int(ranges[0][0], 16), int(ranges[-1][1], 16)
 
 
 def _wrap_memory(torch_c: Any, memory: Any, sizes: Sequence[int]) -> Any:

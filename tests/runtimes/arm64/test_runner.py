@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import struct
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +12,21 @@ import pytest
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.recipe import Precision
-from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
-from shvit_mobile.deploy.fold import to_deploy_form
+from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
 from shvit_mobile.drift.compare import compare_with_logits, compute_float_reference
 from shvit_mobile.drift.cross_runtime import compare_on_arm64
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.image_set import open_images
-from shvit_mobile.pipeline.defaults import CALIBRATION_COUNT
-from shvit_mobile.pipeline.lower import lower
-from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.report.sentences import describe_cross_runtime_divergence
 from shvit_mobile.runtimes import open_runner
-from shvit_mobile.runtimes.arm64 import worker
 from shvit_mobile.runtimes.arm64.cpus import CPUS, DEFAULT_CPU, is_arm64_host
-from shvit_mobile.runtimes.arm64.process import EmulatedProcess, EmulatorFailed, build_command
+from shvit_mobile.runtimes.arm64.process import EmulatedProcess, EmulatorFailed
 from shvit_mobile.runtimes.arm64.runner import ARM64Runner
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 from shvit_mobile.runtimes.runner import prepare_input
 from tests.programs import draw_pictures, lower_program
+from tests.runtimes.arm64.conftest import Lowered
 
 pytestmark = [
     pytest.mark.arm64,
@@ -115,51 +108,6 @@ def test_a_killed_process_is_reported_and_none_is_left() -> None:
         for pid in pids:
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
-
-
-# The int8 products of four and of eight: SDOT by element and by vector, and SMMLA (Arm Architecture Reference Manual).
-SDOT = ((0xFFC0F400, 0x4F80E000), (0xFFE0FC00, 0x4E809400))
-SMMLA = ((0xFFE0FC00, 0x4E80A400),)
-
-
-@pytest.mark.parametrize(
-    ("cpu", "sdot", "smmla"), [("neon", False, False), ("dotprod", True, False), ("i8mm", False, True)]
-)
-def test_int8_runs_on_the_instructions_of_the_chosen_cpu(cpu: str, sdot: bool, smmla: bool, tmp_path: Path) -> None:
-    """The emulator writes down every instruction that it translates."""
-    artifact = lower_program("int8").artifact
-    plain = build_command(open_sysroot(), CPUS[cpu], artifact.path, artifact.manifest.input.shape)
-    log = tmp_path / "instructions"
-    values = prepare_input(artifact.manifest, draw_pictures(1)).tobytes()
-    frame = worker.FRAME_HEADER.pack(worker.DONE, len(values)) + values
-    ended = subprocess.run(
-        [plain[0], "-d", "in_asm", "-D", log, *plain[1:]], input=frame, capture_output=True, check=True
-    )
-    assert struct.unpack("<7f", ended.stdout[-28:])
-    words = {
-        int(line[2], 16)
-        for line in re.finditer(r"^(0x[0-9a-f]+):\s+([0-9a-f]{8})\s", log.read_text(encoding="utf-8"), re.MULTILINE)
-    }
-    assert len(words) > 10_000, "the log is not what it was taken for"
-    assert any(word & mask == bits for word in words for mask, bits in SDOT) == sdot
-    assert any(word & mask == bits for word in words for mask, bits in SMMLA) == smmla
-
-
-Lowered = Callable[[Precision], Artifact]
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Lowered:
-    """The embedded model, lowered to ExecuTorch in one precision."""
-    folder = tmp_path_factory.mktemp("demo")
-    deployed = to_deploy_form(load_checkpoint(CHECKPOINT))
-
-    def lowered(precision: Precision) -> Artifact:
-        images = open_images(CALIBRATION_IMAGES)
-        recipe = calibrate_recipe(deployed, images, precision=precision, count=CALIBRATION_COUNT)[0]
-        return lower(deployed, recipe, "executorch", folder)
-
-    return lowered
 
 
 def test_the_demo_models_int8_keeps_its_accuracy_on_arm64(demo: Lowered, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,131 @@
+"""Instructions are counted to the digit, by what the chosen CPU executes; a program with one operator more has more."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from shvit_mobile.bench.instructions import count_artifacts, judge_instructions
+from shvit_mobile.bench.stock import export_xnnpack
+from shvit_mobile.contracts.instruction_report import InstructionCount, InstructionReport
+from shvit_mobile.runtimes.arm64.counter import open_counter
+from shvit_mobile.runtimes.arm64.counting import count_instructions, find_functions, find_library, name_work
+from shvit_mobile.runtimes.arm64.cpus import CPUS, is_arm64_host
+from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
+from tests.programs import lower_program
+from tests.runtimes.arm64.conftest import Lowered
+
+emulated = [
+    pytest.mark.arm64,
+    pytest.mark.skipif(is_arm64_host(), reason="this machine is ARM64 itself: nothing is emulated"),
+]
+DEMO_COUNTS = Path(__file__).with_name("demo_instructions.json")
+SHAPE = (1, 3, 33, 47)
+
+
+def with_marks(test):  # type: ignore[no-untyped-def]
+    for mark in emulated:
+        test = mark(test)
+    return test
+
+
+def build_network(*more: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 24, 3, padding=1), nn.ReLU(), *more, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, 5))
+    return nn.Sequential(*layers).eval()
+
+
+def count_network(module: nn.Module, path: Path) -> InstructionReport:
+    program = export_xnnpack(module, [torch.rand(SHAPE)], path, "fp32")
+    found = count_instructions(open_counter(), open_sysroot(), CPUS["dotprod"], program, SHAPE)
+    count = InstructionCount(
+        program="network", artifact_sha256=None, precision="fp32", cpu=found.cpu,
+        instructions=sum(found.kinds.values()), kinds=dict(found.kinds), work=dict(found.work),
+        elsewhere=found.elsewhere, minimum=None,
+    )  # fmt: skip
+    return InstructionReport(created="2026-11-30T00:00:00+00:00", app="test", engine="E", counts=(count,))
+
+
+@with_marks
+@pytest.mark.parametrize(("cpu", "used"), [("neon", "widening"), ("dotprod", "sdot"), ("i8mm", "smmla")])
+def test_two_counts_are_equal_and_have_the_products_of_the_cpu(cpu: str, used: str) -> None:
+    artifact = lower_program("int8").artifact
+    first, second = (count_artifacts([artifact], cpus=[CPUS[cpu]]).counts[0] for _ in range(2))
+    assert (first.instructions, first.kinds, first.work) == (second.instructions, second.kinds, second.work)
+    products = {kind: first.kinds[kind] for kind in ("sdot", "smmla", "widening")}  # type: ignore[index]
+    assert [kind for kind, number in products.items() if number] == [used]
+    assert first.artifact_sha256 == artifact.manifest.artifact.sha256
+
+
+@with_marks
+def test_float_programs_multiply_in_float_and_need_at_least_the_minimum() -> None:
+    artifact = lower_program("fp32").artifact
+    (count,) = count_artifacts([artifact], cpus=[CPUS["i8mm"]]).counts
+    assert count.kinds["sdot"] == count.kinds["smmla"] == 0
+    assert count.work["int8 products"] == 0
+    assert 0 < count.kinds["fmla"] < count.instructions
+    assert count.minimum is None, "the multiply-adds of a model that has no name are not known"
+
+
+@with_marks
+def test_the_gate_fails_when_an_operator_is_added(tmp_path: Path) -> None:
+    before = count_network(build_network(), tmp_path / "before.pte")
+    again = count_network(build_network(), tmp_path / "again.pte")
+    assert again.counts[0].instructions == before.counts[0].instructions
+    assert judge_instructions(again, before, 0).passed
+    after = count_network(build_network(nn.Sigmoid()), tmp_path / "after.pte")
+    verdict = judge_instructions(after, before, 0.01)
+    assert not verdict.passed
+    assert "more than the" in verdict.violations[0]
+
+
+@with_marks
+def test_the_demo_model_executes_no_more_than_recorded(demo: Lowered, capsys: pytest.CaptureFixture[str]) -> None:
+    """A regression test for the latency on phones; after an intended change, write the file again.
+
+    The command is in the guide on ARM64.
+    """
+    recorded = InstructionReport.load(DEMO_COUNTS)
+    cpus = [CPUS[name] for name in dict.fromkeys(one.cpu.name for one in recorded.counts)]
+    report = count_artifacts([demo("int8")], cpus=cpus)
+    with capsys.disabled():
+        for one in report.counts:
+            sys.stdout.write(f"\n{one.program}, {one.cpu.name}: {one.instructions:,} instructions\n")
+    verdict = judge_instructions(report, recorded, 0.01)
+    assert verdict.passed, verdict.violations
+    assert not verdict.caveats
+    assert all(0 < one.minimum < one.instructions for one in report.counts if one.minimum is not None)
+
+
+@with_marks
+def test_functions_are_found_in_the_runtimes_library() -> None:
+    functions = find_functions(find_library(open_sysroot()))
+    assert len(functions) > 1000
+    assert list(functions) == sorted(set(functions))
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="needs an ELF library")
+def test_the_table_of_functions_of_a_library_of_this_machine_is_read() -> None:
+    functions = find_functions(Path(torch.__file__).parent / "lib" / "libshm.so")
+    assert len(functions) > 10
+    assert list(functions) == sorted(set(functions))
+
+
+@pytest.mark.parametrize(
+    ("executed", "work"),
+    [
+        ({"sdot": 64, "load": 10, "other": 5}, "int8 products"),
+        ({"widening": 10, "simd": 60, "load": 30}, "int8 products"),
+        ({"fmla": 30, "load": 33, "simd": 7}, "float products"),
+        ({"simd": 78, "load": 10, "store": 3}, "element-wise"),
+        ({"permute": 25, "simd": 12, "load": 20, "store": 20}, "movement and control"),
+        ({"load": 40, "store": 40, "branch": 10, "simd": 2}, "movement and control"),
+    ],
+)
+def test_work_is_named_after_what_a_function_executes(executed: dict[str, int], work: str) -> None:
+    assert name_work(executed) == work  # type: ignore[arg-type]

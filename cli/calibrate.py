@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shvit_mobile.errors import MissingParameter
-from shvit_mobile.report.formatting import format_decibels, format_points
+from shvit_mobile.report.formatting import format_decibels, format_percent, format_points
 
 from . import options as opt
 from .arguments import calibration_options, drop_none, gate_options, list_given_model_options, model_options
@@ -144,7 +144,7 @@ def _build_search_table(search: SearchResult) -> Table:
             str(len(point.float_layers)),
             f"{scale * point.cost:.2f}",
             format_points(point.row.top1_drop),
-            f"{100 * point.row.agreement.value:.2f}",
+            format_percent(point.row.agreement.value if point.row.agreement else None, 2),
             format_decibels(point.row.sqnr_db),
             f"{point.holds}{chosen}",
         )

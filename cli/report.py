@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shvit_mobile.errors import ConflictingParameters
-from shvit_mobile.report.formatting import NO_VALUE, format_megabytes, format_percent, format_points
+from shvit_mobile.report.formatting import format_megabytes, format_percent, format_points
 
 from . import options as opt
 from .arguments import check_output_files
@@ -59,7 +59,13 @@ def _build_verdict_table(joined: ModelReport) -> Table:
     for heading in ("MB", "agreement %", "drop, points"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in joined.artifacts:
-        agreement = format_percent(one.drift.agreement.value, 2) if one.drift else NO_VALUE
+        agreement = one.drift.agreement if one.drift else None
         drop = format_points(one.drift.top1_drop if one.drift else None)
-        table.add_row(format_cell(one.name), one.verdict.status, format_megabytes(one.size_bytes), agreement, drop)
+        table.add_row(
+            format_cell(one.name),
+            one.verdict.status,
+            format_megabytes(one.size_bytes),
+            format_percent(agreement.value if agreement else None, 2),
+            drop,
+        )
     return table

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from shvit_mobile.report.formatting import (
     NO_VALUE,
     abbreviate_sha256,
+    format_cosine,
     format_decibels,
     format_megabytes,
     format_milliseconds,
@@ -51,11 +52,31 @@ def build_drift_table(rows: Sequence[DriftRow], sizes: Mapping[str, int]) -> Tab
             format_megabytes(sizes[row.artifact]) if row.artifact in sizes else NO_VALUE,
             format_share(row.top1, "{}\n{}"),
             format_points(row.top1_drop),
-            format_percent(row.agreement.value, 2),
+            format_percent(row.agreement.value if row.agreement else None, 2),
             format_decibels(row.sqnr_db),
             format_significant(row.max_abs_error, 2),
             format_significant(row.mean_kl, 1),
         )
+    return table
+
+
+def build_map_table(rows: Sequence[DriftRow]) -> Table:
+    """Build a table with a line for each map of each artifact."""
+    table = create_table("Drift of each map", "artifact", gap=1)
+    table.add_column("map", no_wrap=True)
+    for heading in ("SQNR\ndB", "cosine", "worst\nchannel", "its\ndB", "max\nerror"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        for number, drift in enumerate(row.maps):
+            table.add_row(
+                format_cell(break_before_precision(row.artifact, row.precision)) if number == 0 else "",
+                format_cell(drift.name),
+                format_decibels(drift.sqnr_db),
+                format_cosine(drift.cosine),
+                str(drift.worst_channel),
+                format_decibels(drift.worst_channel_db),
+                format_significant(drift.max_abs_error, 2),
+            )
     return table
 
 

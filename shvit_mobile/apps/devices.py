@@ -366,7 +366,7 @@ def _build_drift_pairs(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterato
     for result in run.report.results:
         manifest = known.get(result.artifact_sha256 or "")
         drift: DriftRow | None = (manifest and manifest.drift) or result.drift
-        if result.golden is None or drift is None:
+        if result.golden is None or drift is None or drift.agreement is None:
             continue
         yield DriftPair(
             source=run.source,

@@ -9,7 +9,14 @@ from shvit_mobile.contracts.document import has_checksum
 from shvit_mobile.contracts.files import check_file, read_text
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.goldens import GOLDENS_NAME, Goldens
-from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Delegate, Manifest, Target, qualify_target
+from shvit_mobile.contracts.manifest import (
+    TARGET_SUFFIXES,
+    Delegate,
+    Manifest,
+    Target,
+    find_samples_fault,
+    qualify_target,
+)
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Recipe, get_overrides_path
 from shvit_mobile.errors import BadArtifact, ShvitError
@@ -143,6 +150,7 @@ def read_goldens(artifact: Artifact) -> Goldens:
         "preprocessing": (goldens.preprocessing, manifest.preprocessing),
         "precision": (goldens.precision, manifest.precision),
         "number of classes": (len(goldens.images[0].logits), manifest.model.classes),
+        "set of outputs": (find_samples_fault(goldens.sampled_outputs, manifest.output.maps), ""),
         "tolerance": (goldens.tolerance, manifest.golden.tolerance if manifest.golden else goldens.tolerance),
     }
     for what, (stated, expected) in pairs.items():

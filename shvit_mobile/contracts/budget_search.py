@@ -33,17 +33,19 @@ class LayerCosts(Contract):
 
 
 class Budget(Contract):
-    """The allowed drift: at least one of three limits.
+    """The allowed drift: at least one of four limits.
 
     Attributes:
         max_drop: Points of top-1, 0 to 100; needs labels.
         min_agreement: The share of images for which artifact and float model predict the same class, 0 to 1.
         min_top1: The share of images that the artifact gets right, 0 to 1; needs labels.
+        min_sqnr: The SQNR of the logits, or of each map, in dB.
     """
 
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = None
     min_agreement: Proportion | None = None
     min_top1: Proportion | None = None
+    min_sqnr: Annotated[float, Field(ge=0)] | None = None
 
 
 class SearchPoint(Contract):

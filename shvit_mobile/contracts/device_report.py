@@ -221,10 +221,11 @@ class GoldenCheck(Contract):
         images: The number of goldens.
         preprocessing_passed: Whether the pixels of the device are within tolerance of the goldens.
         pixels_difference: Mean absolute difference of the worst image, in steps of 0 to 255.
-        inference_passed: Whether the logits for the pixels of the goldens are within tolerance.
-        largest_difference: The largest difference of any logit; tolerance: the allowed difference.
-        sqnr_db: SQNR of the device's logits against the goldens.
-        same_class: The number of images for which both predict the same class.
+        inference_passed: Whether the logits, or the values of maps, for the pixels of the goldens are within tolerance.
+        largest_difference: The largest difference of any of them; tolerance: the allowed difference. Of several maps,
+            those of the map that is furthest beyond its tolerance.
+        sqnr_db: SQNR of the device's logits against the goldens; of several maps, the lowest.
+        same_class: The number of images for which both predict the same class; None for maps.
     """
 
     images: Annotated[int, Field(ge=1)]
@@ -234,7 +235,7 @@ class GoldenCheck(Contract):
     largest_difference: Annotated[float, Field(ge=0)]
     tolerance: Annotated[float, Field(ge=0)]
     sqnr_db: JsonFloat
-    same_class: Count
+    same_class: Count | None = None
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
@@ -244,7 +245,7 @@ class GoldenCheck(Contract):
                 f"its inference {outcome}, with a largest difference of {self.largest_difference:g} and a tolerance of "
                 f"{self.tolerance:g}"
             )
-        if self.same_class > self.images:
+        if self.same_class is not None and self.same_class > self.images:
             raise ValueError(f"the class is the same on {self.same_class} of {self.images} goldens")
         return self
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Proportion, Sha256
+from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Proportion, SchemaVersion, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
 from shvit_mobile.contracts.image_use import ClassMapping, ImageUse
 from shvit_mobile.errors import BadReport
@@ -279,6 +279,7 @@ class DriftReport(Document):
     ERROR = BadReport
     TITLE = "a drift report"
 
+    schema_version: SchemaVersion = "1.1"
     kind: Literal["drift_report"] = "drift_report"
     created: str
     app: str

@@ -43,6 +43,32 @@ class EmulatedCPU(Contract):
     features: tuple[str, ...]
 
 
+class MapDrift(Contract):
+    """The figures of one map, over all images.
+
+    Attributes:
+        name: The name of the output.
+        sqnr_db: SQNR over all values; infinite if they are equal.
+        cosine: The mean cosine similarity of an image's map, artifact and float model, -1 to 1.
+        worst_channel: The channel with the lowest SQNR.
+        worst_channel_db: Its SQNR.
+        max_abs_error: The largest difference of any value.
+    """
+
+    name: str
+    sqnr_db: JsonFloat
+    cosine: Annotated[float, Field(ge=-1, le=1)]
+    worst_channel: Count
+    worst_channel_db: JsonFloat
+    max_abs_error: NotNegative
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if self.worst_channel_db > self.sqnr_db + _ROUNDING:
+            raise ValueError("worst_channel_db: it is better than that of all channels")
+        return self
+
+
 class DriftRow(Contract):
     """The figures of one artifact, compared with its float model.
 
@@ -57,10 +83,12 @@ class DriftRow(Contract):
         images: The number of images; skipped: the number of files that could not be decoded.
         top1, top5, float_top1, float_top5: Accuracy; None without labels (top-5 also with five classes or fewer).
         top1_drop: Points of top-1 lost against the float model, with a paired 95% interval.
-        agreement: The share of images for which both models predict the same class.
-        sqnr_db: SQNR of the logits; infinite if they are equal.
-        max_abs_error: The largest difference of any logit.
-        mean_kl: Mean Kullback-Leibler divergence of the artifact's class distribution from the float model's, in nats.
+        agreement: The share of images for which both models predict the same class; None for maps.
+        sqnr_db: SQNR of the logits; infinite if they are equal. Of several maps, the lowest.
+        max_abs_error: The largest difference of any logit, or of any value of a map.
+        mean_kl: Mean Kullback-Leibler divergence of the artifact's class distribution from the float model's, in nats;
+            None for maps.
+        maps: The figures of each map; empty for a classifier.
     """
 
     artifact: str
@@ -79,10 +107,11 @@ class DriftRow(Contract):
     top1_drop: Annotated[float, Field(ge=-100, le=100)] | None = None
     top1_drop_interval: tuple[float, float] | None = None
     mcnemar: McNemar | None = None
-    agreement: ProportionEstimate
+    agreement: ProportionEstimate | None = None
     sqnr_db: JsonFloat
     max_abs_error: NotNegative
-    mean_kl: float
+    mean_kl: float | None = None
+    maps: tuple[MapDrift, ...] = Field(default=(), exclude_if=lambda value: not value)
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
@@ -97,13 +126,27 @@ class DriftRow(Contract):
             hits = 0.0 if estimate is None else estimate.value * self.images
             if abs(hits - round(hits)) > _ROUNDING * self.images:
                 return f"images: a share of {self.images} images is {hits:g} of them"
-        if self.mean_kl < -_ROUNDING:
-            return "mean_kl: a divergence is not negative"
-        if isinf(self.sqnr_db) and self.sqnr_db > 0 and (self.max_abs_error > 0 or self.agreement.value < 1):
-            return "sqnr_db: it is infinite, and the logits differ"
+        if fault := self._find_output_contradiction():
+            return fault
         if (self.how == "emulated") != (self.cpu is not None):
             return "cpu: only an emulated run names one"
         return self._find_accuracy_contradiction()
+
+    def _find_output_contradiction(self) -> str:
+        is_equal = isinf(self.sqnr_db) and self.sqnr_db > 0
+        if is_equal and (self.max_abs_error > 0 or (self.agreement and self.agreement.value < 1)):
+            return "sqnr_db: it is infinite, and the outputs differ"
+        if not self.maps:
+            if self.agreement is None or self.mean_kl is None:
+                return "agreement: Field required"
+            return "mean_kl: a divergence is not negative" if self.mean_kl < -_ROUNDING else ""
+        if any(figure is not None for figure in (self.agreement, self.mean_kl, self.top1)):
+            return "maps: they have no classes to agree on"
+        # Infinite figures have no difference.
+        worst, largest = min(one.sqnr_db for one in self.maps), max(one.max_abs_error for one in self.maps)
+        if worst != self.sqnr_db and not abs(worst - self.sqnr_db) <= _ROUNDING:
+            return f"sqnr_db: it is {self.sqnr_db:g}, and the lowest of the maps {worst:g}"
+        return "" if abs(largest - self.max_abs_error) <= _ROUNDING else "max_abs_error: it is not that of the maps"
 
     def _find_accuracy_contradiction(self) -> str:
         top1, reference, drop, interval = self.top1, self.float_top1, self.top1_drop, self.top1_drop_interval
@@ -129,6 +172,6 @@ class DriftRow(Contract):
         lost, gained = self.mcnemar.lost, self.mcnemar.gained
         if abs(drop - 100 * (lost - gained) / self.images) > 100 * _ROUNDING:
             return f"mcnemar: {lost} images lost and {gained} gained are no drop of {drop:g} points"
-        if lost + gained > (1 - self.agreement.value) * self.images + 0.5:
+        if self.agreement and lost + gained > (1 - self.agreement.value) * self.images + 0.5:
             return "mcnemar: more images were lost or gained than changed their class"
         return ""

@@ -1,16 +1,20 @@
 """The manifest beside every artifact: everything that an app, a runner or a report needs to know about it."""
 
+from math import prod
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from shvit_mobile.contracts.document import Contract, Count, Document, FileName, Sha256
+from shvit_mobile.contracts.document import Contract, Count, Document, FileName, SchemaVersion, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow, Execution
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, InputLayout, count_blocks
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.errors import BadArtifact
 
+# What a model computes: logits, feature maps, or the raw maps of a detector.
+Task = Literal["classify", "features", "detect"]
+TASKS: tuple[Task, ...] = get_args(Task)
 Target = Literal["coreml", "executorch", "onnx", "litert", "coreai"]
 TARGET_SUFFIXES: dict[Target, str] = {
     "coreml": ".mlpackage",
@@ -42,6 +46,9 @@ def qualify_target(target: Target, delegate: Delegate | None) -> QualifiedTarget
     return names.get(delegate, target)
 
 
+PositiveCount = Annotated[int, Field(ge=1)]
+
+
 class ArtifactFile(Contract):
     """The name, size and SHA-256 of an artifact; see `shvit_mobile.contracts.fingerprints`."""
 
@@ -51,10 +58,10 @@ class ArtifactFile(Contract):
 
 
 class ModelProvenance(Contract):
-    """The model that the artifact was exported from."""
+    """The model that the artifact was exported from; for the task "features", `classes` is 0."""
 
     variant: str
-    classes: Annotated[int, Field(ge=1)]
+    classes: Count
     source: str
     dialect: str
     checkpoint_sha256: Sha256
@@ -108,12 +115,38 @@ class InputContract(Contract):
         return (3 * BLOCK_SIZE**2, *map(count_blocks, size))
 
 
-class OutputContract(Contract):
-    """The names of the outputs; only Core ML classifiers have `probabilities` and `label`."""
+class OutputMap(Contract):
+    """An output with a value for each channel and position: float32, shape (batch, channels, height, width).
 
-    logits: Annotated[str, Field(min_length=1)]
+    Attributes:
+        name: Its name in the artifact.
+        shape: (channels, height, width) for one image.
+        stride: The distance of neighbouring positions, in pixels of the input.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    shape: tuple[PositiveCount, PositiveCount, PositiveCount]
+    stride: PositiveCount
+
+
+class OutputContract(Contract):
+    """The outputs of an artifact.
+
+    Attributes:
+        logits: The name of a classifier's logits, float32, shape (batch, classes); None for other tasks.
+        probabilities, label: Their names; only of Core ML classifiers.
+        maps: The outputs of the other tasks, in the order in which the artifact returns them.
+    """
+
+    logits: Annotated[str, Field(min_length=1)] | None = None
     probabilities: str | None = None
     label: str | None = None
+    maps: tuple[OutputMap, ...] = Field(default=(), exclude_if=lambda value: not value)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the outputs that are compared: of the logits, or of the maps."""
+        return tuple(one.name for one in self.maps) if self.logits is None else (self.logits,)
 
 
 class Inventory(Contract):
@@ -157,13 +190,47 @@ def find_golden_fault(logits: tuple[float, ...], classes: int, tolerance: float)
     return ""
 
 
+class OutputSamples(Contract):
+    """The positions of a map whose values are stored: a whole map is too large for JSON.
+
+    Attributes:
+        name: The name of the output.
+        positions: Places in the map, row by row: (channel * height + row) * width + column; in order.
+        tolerance: The largest difference of a value that correct kernels of another machine may cause.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    positions: Annotated[tuple[Count, ...], Field(min_length=1)]
+    tolerance: Annotated[float, Field(ge=0)]
+
+
 class RampGolden(Contract):
-    """The logits that the artifact computed at export for the image of `shvit_mobile.images.ramp.draw_ramp`."""
+    """What the artifact computed at export for the image of `shvit_mobile.images.ramp.draw_ramp`.
+
+    Attributes:
+        logits: Those of a classifier.
+        sampled_outputs: Which values of maps are stored.
+        sampled_values: These values, one output after the other.
+        tolerance: The largest difference of a logit, or the largest tolerance of `sampled_outputs`.
+    """
 
     picture: Literal["ramp"] = "ramp"
-    logits: tuple[float, ...]
+    logits: tuple[float, ...] = ()
+    sampled_outputs: tuple[OutputSamples, ...] = Field(default=(), exclude_if=lambda value: not value)
+    sampled_values: tuple[float, ...] = Field(default=(), exclude_if=lambda value: not value)
     how: Execution
     tolerance: Annotated[float, Field(ge=0)]
+
+
+def find_samples_fault(samples: tuple[OutputSamples, ...], maps: tuple[OutputMap, ...]) -> str:
+    """Return how stored positions contradict the outputs of an artifact; empty if they do not."""
+    if [one.name for one in samples] != [one.name for one in maps]:
+        return f"sampled_outputs: they are of {', '.join(one.name for one in samples) or 'nothing'}"
+    for sampled, output in zip(samples, maps, strict=True):
+        positions = sampled.positions
+        if list(positions) != sorted(set(positions)) or positions[-1] >= prod(output.shape):
+            return f"sampled_outputs: positions of {sampled.name} are outside of it, repeated or out of order"
+    return ""
 
 
 class GoldensFolder(Contract):
@@ -174,14 +241,19 @@ class GoldensFolder(Contract):
 
 
 class Manifest(Document):
-    """The manifest of an artifact: `ARTIFACT.manifest.json`."""
+    """The manifest of an artifact: `ARTIFACT.manifest.json`.
+
+    Version 1.0 has no `task`: all artifacts were classifiers. `labels` is empty for the task "features".
+    """
 
     NAME = "manifest"
     ERROR = BadArtifact
     TITLE = "a manifest"
 
+    schema_version: SchemaVersion = "1.1"
     kind: Literal["manifest"] = "manifest"
     artifact: ArtifactFile
+    task: Task = "classify"
     target: Target
     precision: Precision
     model: ModelProvenance
@@ -215,6 +287,8 @@ class Manifest(Document):
             return f"labels: there are {len(self.labels)} for {classes} classes"
         if not all(label.strip() for label in self.labels) or (classes > 1 and len(set(self.labels)) == 1):
             return "labels: they do not tell the classes apart"
+        if fault := self._find_output_contradiction():
+            return fault
         if self.input.shape[1:] != self.input.expect_shape(size):
             return f"input.shape: {self.input.shape} does not fit images of {size[0]} x {size[1]}"
         if self.target != "coreml" and (self.input.kind == "image" or self.output.probabilities or self.output.label):
@@ -227,9 +301,34 @@ class Manifest(Document):
             return f"options.delegate: {self.delegate} is no delegate"
         if self.delegation is not None and self.target != "executorch":
             return f"delegation: {self.target} has no delegates"
-        if self.golden and (fault := find_golden_fault(self.golden.logits, classes, self.golden.tolerance)):
+        if self.golden and (fault := self._find_golden_contradiction(self.golden)):
             return f"golden.{fault}"
         return self._find_drift_contradiction()
+
+    def _find_output_contradiction(self) -> str:
+        output, size = self.output, self.preprocessing.size
+        if (self.task == "features") != (self.model.classes == 0):
+            return f"model.classes: {self.model.classes} contradict the task {self.task}"
+        if self.task == "classify":
+            return "" if output.logits and not output.maps else "output: a classifier gives logits and no maps"
+        if output.logits or output.probabilities or output.label or not output.maps:
+            return f"output: the task {self.task} gives maps and no logits"
+        if len(set(output.names)) < len(output.names):
+            return "output.maps: two have the same name"
+        for one in output.maps:
+            # Whether a last stride that is not whole counts depends on the padding.
+            if any(
+                abs(side * one.stride - pixels) >= one.stride for side, pixels in zip(one.shape[1:], size, strict=True)
+            ):
+                return f"output.maps: {one.name} does not have the stride {one.stride}"
+        return ""
+
+    def _find_golden_contradiction(self, golden: RampGolden) -> str:
+        if self.task == "classify" and not golden.sampled_outputs:
+            return find_golden_fault(golden.logits, self.model.classes, golden.tolerance)
+        if len(golden.sampled_values) != sum(len(one.positions) for one in golden.sampled_outputs):
+            return "sampled_values: there is another number of positions"
+        return find_samples_fault(golden.sampled_outputs, self.output.maps)
 
     def _find_drift_contradiction(self) -> str:
         if self.drift is None:
@@ -240,6 +339,13 @@ class Manifest(Document):
             return f"drift.artifact: it is of {self.drift.artifact}"
         stated, known = (self.drift.target, self.drift.precision), (self.target, self.precision_name)
         return "" if stated == known else f"drift: it is of {' '.join(stated)}, not of {' '.join(known)}"
+
+    @property
+    def output_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each output that is compared, without the batch, by name."""
+        if self.output.logits is not None:
+            return {self.output.logits: (self.model.classes,)}
+        return {one.name: one.shape for one in self.output.maps}
 
     @property
     def delegate(self) -> Delegate | None:

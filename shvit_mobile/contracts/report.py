@@ -131,7 +131,7 @@ class ModelReport(Document):
     TITLE = "a report"
 
     # The device reports in it are of version 1.1.
-    schema_version: SchemaVersion = "1.1"
+    schema_version: SchemaVersion = "1.2"
     kind: Literal["report"] = "report"
     title: str
     sources: Annotated[tuple[SourceFile, ...], Field(min_length=1)]

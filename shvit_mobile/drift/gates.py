@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shvit_mobile.contracts.drift_report import GateVerdict
 from shvit_mobile.contracts.drift_row import DriftRow, ProportionEstimate
 from shvit_mobile.drift.intervals import estimate_images_for_drop, estimate_images_for_proportion
-from shvit_mobile.errors import InvalidValue, MissingParameter
+from shvit_mobile.errors import InvalidValue, MissingParameter, NotSupported
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Gate:
         max_drop: Points of top-1 that the artifact may lose, 0 to 100; needs labels.
         min_agreement: The share of images on which both models must predict the same class, 0 to 1.
         min_top1: The share of images that the artifact must get right, 0 to 1; needs labels.
+        min_sqnr: The SQNR that the logits, or each map, must have at least, in dB.
 
     Raises:
         InvalidValue: If a limit is out of range.
@@ -25,16 +26,23 @@ class Gate:
     max_drop: float | None = None
     min_agreement: float | None = None
     min_top1: float | None = None
+    min_sqnr: float | None = None
 
     @property
     def top1_limit(self) -> str | None:
         """The name of a limit that needs labels; None if no limit does."""
         return next((name for name in ("max_drop", "min_top1") if getattr(self, name) is not None), None)
 
+    @property
+    def class_limit(self) -> str | None:
+        """The name of a limit that needs a classifier; None if no limit does."""
+        return "min_agreement" if self.min_agreement is not None else self.top1_limit
+
     def __post_init__(self) -> None:
         _check_limit("max_drop", self.max_drop, 100, "It is in points of top-1, 0 to 100.")
         _check_limit("min_agreement", self.min_agreement, 1, "It is a share, 0 to 1.")
         _check_limit("min_top1", self.min_top1, 1, "It is a share, 0 to 1.")
+        _check_limit("min_sqnr", self.min_sqnr, 200, "It is in decibels, 0 to 200.")
 
 
 def evaluate_gate(rows: Iterable[DriftRow], gate: Gate) -> GateVerdict:
@@ -65,6 +73,9 @@ def find_violations(row: DriftRow, gate: Gate) -> list[str]:
     for share, text, limit in _list_shares(row, gate):
         if not share.value >= limit:
             violations.append(f"{text}, less than {_format_percent(limit)}.")
+    for name, decibels in _list_sqnrs(row, gate):
+        if not decibels >= (gate.min_sqnr or 0):
+            violations.append(f"the SQNR of {name} is {decibels:.2f} dB, less than {gate.min_sqnr:g}.")
     return [f"{row.artifact}: {sentence}" for sentence in violations]
 
 
@@ -89,6 +100,13 @@ def find_caveats(row: DriftRow, gate: Gate) -> list[str]:
     return [f"{row.artifact}: {sentence}" for sentence in caveats]
 
 
+def _list_sqnrs(row: DriftRow, gate: Gate) -> list[tuple[str, float]]:
+    """Return the name and the SQNR of the logits or of each map; nothing if the gate does not limit it."""
+    if gate.min_sqnr is None:
+        return []
+    return [(one.name, one.sqnr_db) for one in row.maps] or [("the logits", row.sqnr_db)]
+
+
 def _describe_top1_drop(row: DriftRow, gate: Gate) -> tuple[float, str]:
     """Return the top-1 drop in points and its description; (0, "") if the gate does not limit it."""
     if gate.max_drop is None:
@@ -103,6 +121,13 @@ def _describe_top1_drop(row: DriftRow, gate: Gate) -> tuple[float, str]:
 def _list_shares(row: DriftRow, gate: Gate) -> Iterator[tuple[ProportionEstimate, str, float]]:
     """Yield each share that the gate limits, its description, and its limit."""
     if gate.min_agreement is not None:
+        if row.agreement is None:
+            raise NotSupported(
+                f"`min_agreement={gate.min_agreement:g}` needs a classifier.",
+                why=f"{row.artifact} returns maps, which have no classes to agree on.",
+                hint="Limit the SQNR of each map: `min_sqnr=25`.",
+                parameter="min_agreement",
+            )
         yield row.agreement, _describe_share("agreement", row.agreement, row), gate.min_agreement
     if gate.min_top1 is not None:
         if row.top1 is None:

@@ -111,5 +111,9 @@ def _describe(artifact: Artifact, row: DriftRow | None, candidate: Candidate) ->
     if row is None:
         return f"{size}; {candidate.strength}. It was not compared with the checkpoint on images."
     drop = "" if row.top1_drop is None else f"{row.top1_drop:.2f} points of top-1 lost, "
-    agreement = f"the same class on {100 * row.agreement.value:.1f}% of {row.images} images ({row.how} execution)"
-    return f"{size}, {drop}{agreement}; {candidate.strength}."
+    kept = (
+        f"an SQNR of {row.sqnr_db:.1f} dB or more in each map on"
+        if row.agreement is None
+        else f"the same class on {100 * row.agreement.value:.1f}% of"
+    )
+    return f"{size}, {drop}{kept} {row.images} images ({row.how} execution); {candidate.strength}."

@@ -62,14 +62,16 @@ def format_number(value: float, digits: int) -> str:
     return text.lstrip("-") if float(text) == 0 else text.replace("-", MINUS)
 
 
-def format_percent(share: float, digits: int = 1) -> str:
+def format_percent(share: float | None, digits: int = 1) -> str:
     """Return a share of 0 to 1 in percent, without the sign; a share below 1 never reads as 100."""
+    if share is None:
+        return NO_VALUE
     text = format_number(100 * share, digits)
     return format_number(100 - 10**-digits, digits) if share < 1 and float(text) == 100 else text
 
 
-def format_interval(share: ProportionEstimate) -> str:
-    return f"{format_percent(share.low)}–{format_percent(share.high)}"
+def format_interval(share: ProportionEstimate | None) -> str:
+    return "" if share is None else f"{format_percent(share.low)}–{format_percent(share.high)}"
 
 
 def format_share(share: ProportionEstimate | None, pattern: str = "{} ({})") -> str:
@@ -92,8 +94,15 @@ def format_decibels(value: float) -> str:
     return format_number(value, 0 if abs(value) >= 100 else 1)
 
 
-def format_significant(value: float, digits: int = 2) -> str:
+def format_cosine(value: float) -> str:
+    """Return a cosine with four decimals; one below 1 never reads as 1."""
+    return "0.9999" if 0.99995 <= value < 1 else format_number(value, 4)
+
+
+def format_significant(value: float | None, digits: int = 2) -> str:
     """Return a number with a few significant digits."""
+    if value is None:
+        return NO_VALUE
     if not isfinite(value):
         return format_number(value, 0)
     if 1000 <= abs(value) < 1e7:

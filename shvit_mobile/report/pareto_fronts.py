@@ -11,7 +11,7 @@ Objectives = tuple[float, float]
 # The distance of an artifact from its float model, smaller is better; None if it is unknown.
 DISTANCES: dict[DriftMetric, Callable[[DriftRow], float | None]] = {
     "drop": lambda row: row.top1_drop,
-    "agreement": lambda row: 1 - row.agreement.value,
+    "agreement": lambda row: None if row.agreement is None else 1 - row.agreement.value,
     "sqnr_db": lambda row: -row.sqnr_db,
 }
 

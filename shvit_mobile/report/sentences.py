@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shvit_mobile.report.formatting import (
+    format_cosine,
     format_decibels,
     format_number,
     format_percent,
@@ -15,7 +16,7 @@ from shvit_mobile.report.formatting import (
 
 if TYPE_CHECKING:
     from shvit_mobile.contracts.drift_report import CrossRuntimeDivergence, LayerReport, NeededImages, RangeReport
-    from shvit_mobile.contracts.drift_row import McNemar
+    from shvit_mobile.contracts.drift_row import MapDrift, McNemar
 
 _SIGNIFICANCE_LEVEL = 0.05
 NAMED_LAYERS = 5
@@ -33,6 +34,14 @@ def describe_cross_runtime_divergence(divergence: CrossRuntimeDivergence, name: 
         f"{format_percent(divergence.agreement.value, 2)}% of {pluralize(divergence.images, 'image')}. The "
         f"largest logit error is {format_significant(divergence.max_abs_error)}, and the SQNR is "
         f"{format_decibels(divergence.sqnr_db)} dB."
+    )
+
+
+def describe_map_drift(drift: MapDrift) -> str:
+    """Describe the drift of one map in one line."""
+    return (
+        f"{drift.name}: {format_decibels(drift.sqnr_db)} dB, cosine {format_cosine(drift.cosine)}, worst channel "
+        f"{drift.worst_channel} {format_decibels(drift.worst_channel_db)} dB"
     )
 
 

@@ -9,6 +9,7 @@ from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.report import ArtifactVerdict
 from shvit_mobile.report.formatting import (
     EXECUTION_PHRASES,
+    format_decibels,
     format_drop_interval,
     format_percent,
     format_points,
@@ -56,7 +57,12 @@ def _find_golden_faults(device: DeviceReport, result: DeviceResult) -> list[str]
 
 
 def _describe_drift(row: DriftRow) -> str:
-    """Describe agreement, drop and execution."""
+    """Describe agreement, drop and execution; of maps, their SQNR."""
+    if row.agreement is None:
+        worst = (
+            f"Every map has an SQNR of {format_decibels(row.sqnr_db)} dB or more on {pluralize(row.images, 'image')}"
+        )
+        return f"{worst}. {capitalize_sentence(EXECUTION_PHRASES[row.how])}."
     agreement = (
         f"Same class as the float model on {format_percent(row.agreement.value)}% of {pluralize(row.images, 'image')}"
     )

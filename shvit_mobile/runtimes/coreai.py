@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import Execution
-from shvit_mobile.runtimes.runner import build_mismatch_error, check_size, prepare_input
+from shvit_mobile.runtimes.runner import (
+    allocate_outputs,
+    build_mismatch_error,
+    check_size,
+    prepare_input,
+    select_logits,
+    split_outputs,
+)
 from shvit_mobile.targets.coreai.process import CoreAIProcess
 
 
@@ -35,20 +42,26 @@ class CoreAIRunner:
         self._check_signature()
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute the logits of images, one at a time; see `Runner.run`."""
+        """Compute the logits of images; see `Runner.run`."""
+        return select_logits(self._artifact, self.run_outputs(pixels))
+
+    def run_outputs(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Compute the outputs of images, one image at a time."""
         manifest = self._artifact.manifest
         check_size(self._artifact, pixels)
-        logits = np.empty((len(pixels), manifest.model.classes), np.float32)
+        outputs = allocate_outputs(manifest, len(pixels))
         for index in range(len(pixels)):
             values = prepare_input(manifest, pixels[index : index + 1])
-            logits[index] = np.frombuffer(self._process.run(values.tobytes()), np.float32)
-        return logits
+            computed = split_outputs(manifest, self._process.run(values.tobytes()))
+            for whole, part in zip(outputs.values(), computed, strict=True):
+                whole[index] = part
+        return outputs
 
     def _check_signature(self) -> None:
         """Raise `BadArtifact` unless the program's input and output are those of the manifest."""
         manifest, facts = self._artifact.manifest, self._process.facts
         inputs = [[manifest.input.name, manifest.input.dtype, list(manifest.input.shape)]]
-        outputs = [[manifest.output.logits, "float32", [1, manifest.model.classes]]]
+        outputs = [[name, "float32", [1, *shape]] for name, shape in manifest.output_shapes.items()]
         if (facts["inputs"], facts["outputs"]) != (inputs, outputs):
             raise build_mismatch_error(
                 f"{self._artifact.path} takes {facts['inputs']} and gives {facts['outputs']}, its manifest says "

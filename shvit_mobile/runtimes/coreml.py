@@ -17,7 +17,14 @@ from shvit_mobile.errors import BadArtifact
 from shvit_mobile.quiet import import_library
 from shvit_mobile.runtimes.mil.program import CoreMLProgram
 from shvit_mobile.runtimes.mil.workers import WorkerPool
-from shvit_mobile.runtimes.runner import build_mismatch_error, check_size, prepare_input
+from shvit_mobile.runtimes.runner import (
+    allocate_outputs,
+    build_mismatch_error,
+    check_outputs,
+    check_size,
+    prepare_input,
+    select_logits,
+)
 from shvit_mobile.targets.opened_package import OpenedPackage
 
 CORE_ML_AVAILABLE = sys.platform == "darwin"
@@ -49,18 +56,25 @@ class CoreMLRunner:
             self._predict = _make_reference_predictor(artifact, self._package.path)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute the logits of images; see `Runner.run`. Core ML predicts one image at a time."""
-        manifest, path = self._artifact.manifest, self._artifact.path
+        """Compute the logits of images; see `Runner.run`."""
+        return select_logits(self._artifact, self.run_outputs(pixels))
+
+    def run_outputs(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Compute the outputs of images; Core ML predicts one image at a time."""
+        manifest = self._artifact.manifest
         check_size(self._artifact, pixels)
         if len(pixels) == 0:
-            return np.empty((0, manifest.model.classes), np.float32)
-        outputs = self._predict({manifest.input.name: prepare_images(manifest, pixels)})
-        if manifest.output.logits not in outputs:
-            raise build_mismatch_error(f"{path} gives {', '.join(outputs)}, no '{manifest.output.logits}'.")
-        logits = np.asarray(outputs[manifest.output.logits], np.float32).reshape(len(pixels), -1)
-        if logits.shape[1] != manifest.model.classes:
-            raise build_mismatch_error(f"{path} gives {logits.shape[1]} logits for {manifest.model.classes} classes.")
-        return logits
+            return allocate_outputs(manifest, 0)
+        computed = self._predict({manifest.input.name: prepare_images(manifest, pixels)})
+        if missing := next((name for name in manifest.output.names if name not in computed), None):
+            raise build_mismatch_error(f"{self._artifact.path} gives {', '.join(computed)}, no '{missing}'.")
+        # Core ML itself returns a list of arrays, each with a batch of one.
+        outputs = {
+            name: np.asarray(computed[name], np.float32).reshape(len(pixels), *np.shape(computed[name])[-len(shape) :])
+            for name, shape in manifest.output_shapes.items()
+        }
+        check_outputs(self._artifact, outputs, len(pixels))
+        return outputs
 
 
 def prepare_images(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[Any]:

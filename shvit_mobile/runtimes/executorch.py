@@ -13,7 +13,13 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.quiet import capture_native_stderr, import_library
-from shvit_mobile.runtimes.runner import build_mismatch_error, check_size, prepare_input
+from shvit_mobile.runtimes.runner import (
+    allocate_outputs,
+    build_mismatch_error,
+    check_size,
+    prepare_input,
+    select_logits,
+)
 from shvit_mobile.targets.pte import read_program_bytes
 
 _FLOAT32_CODE = 6  # float32 in ExecuTorch's enumeration of dtypes
@@ -43,23 +49,28 @@ class ExecuTorchRunner:
         check_contract(artifact, self._method.metadata)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute the logits of images, one at a time; see `Runner.run`."""
+        """Compute the logits of images; see `Runner.run`."""
+        return select_logits(self._artifact, self.run_outputs(pixels))
+
+    def run_outputs(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Compute the outputs of images, one image at a time."""
         manifest = self._artifact.manifest
         check_size(self._artifact, pixels)
-        logits = np.empty((len(pixels), manifest.model.classes), np.float32)
+        outputs = allocate_outputs(manifest, len(pixels))
         for index in range(len(pixels)):
-            logits[index] = self._compute_logits(prepare_input(manifest, pixels[index : index + 1]))
-        return logits
+            computed = self._compute_outputs(prepare_input(manifest, pixels[index : index + 1]))
+            for whole, values in zip(outputs.values(), computed, strict=True):
+                whole[index] = values
+        return outputs
 
-    def _compute_logits(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _compute_outputs(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         # ExecuTorch reads a channels-last tensor as a contiguous one and returns wrong numbers without an error.
         image = torch.from_numpy(values).contiguous()
         try:
-            outputs = self._method.execute([image])
+            # Copies, because the program owns its outputs.
+            return [tensor[0].numpy().copy() for tensor in self._method.execute([image])]
         except RuntimeError as reason:
             raise BadArtifact(f"ExecuTorch cannot run {self._artifact.path}: {reason}") from reason
-        logits: NDArray[np.float32] = outputs[0][0].numpy()
-        return logits
 
 
 def load_program(path: Path) -> tuple[Any, Any]:
@@ -87,7 +98,8 @@ def load_program(path: Path) -> tuple[Any, Any]:
 def check_contract(artifact: Artifact, metadata: Any) -> None:
     """Raise `BadArtifact` unless the program's input and output are those of the manifest."""
     manifest, actual = artifact.manifest, _format_signature(metadata)
-    expected = f"{manifest.input.dtype} {manifest.input.shape} -> float32 {(1, manifest.model.classes)}"
+    outputs = ", ".join(f"float32 {(1, *shape)}" for shape in manifest.output_shapes.values())
+    expected = f"{manifest.input.dtype} {manifest.input.shape} -> {outputs}"
     if actual != expected:
         raise build_mismatch_error(f"{artifact.path} takes and gives {actual}, its manifest says {expected}.")
 

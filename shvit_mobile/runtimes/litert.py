@@ -11,7 +11,14 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.errors import BadArtifact, get_first_line
 from shvit_mobile.quiet import build_missing_error, capture_native_stderr
-from shvit_mobile.runtimes.runner import build_mismatch_error, check_size, prepare_input
+from shvit_mobile.runtimes.runner import (
+    allocate_outputs,
+    build_mismatch_error,
+    check_outputs,
+    check_size,
+    prepare_input,
+    select_logits,
+)
 from shvit_mobile.targets.litert.flatbuffer import read_model
 
 try:
@@ -37,25 +44,28 @@ class LiteRTRunner:
         self._artifact = artifact
         self._interpreter = open_interpreter(artifact.path)
         self._input = self._find_tensor(artifact.manifest.input.name, self._interpreter.get_input_details())
-        self._output = self._find_tensor(artifact.manifest.output.logits, self._interpreter.get_output_details())
+        details = self._interpreter.get_output_details()
+        self._outputs = [self._find_tensor(name, details) for name in artifact.manifest.output.names]
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute the logits of images, one after the other; see `Runner.run`."""
-        check_size(self._artifact, pixels)
-        logits = np.empty((len(pixels), self._artifact.manifest.model.classes), np.float32)
-        for row, image in zip(logits, pixels, strict=True):
-            row[:] = self._compute_logits(prepare_input(self._artifact.manifest, image[None]))
-        return logits
+        """Compute the logits of images; see `Runner.run`."""
+        return select_logits(self._artifact, self.run_outputs(pixels))
 
-    def _compute_logits(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        run_interpreter(self._interpreter, self._input, values, self._artifact.path)
-        logits = self._interpreter.get_tensor(self._output)
-        if logits.shape != (1, self._artifact.manifest.model.classes) or logits.dtype != np.float32:
-            raise build_mismatch_error(
-                f"{self._artifact.path} gives {logits.dtype} logits of shape {logits.shape} for one image "
-                f"and {self._artifact.manifest.model.classes} classes."
-            )
-        return logits
+    def run_outputs(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Compute the outputs of images, one image after the other."""
+        manifest = self._artifact.manifest
+        check_size(self._artifact, pixels)
+        outputs = allocate_outputs(manifest, len(pixels))
+        for index, image in enumerate(pixels):
+            run_interpreter(self._interpreter, self._input, prepare_input(manifest, image[None]), self._artifact.path)
+            computed = dict(zip(outputs, map(self._interpreter.get_tensor, self._outputs), strict=True))
+            for name, values in computed.items():
+                if values.dtype != np.float32:
+                    raise build_mismatch_error(f"{self._artifact.path} gives {name} as {values.dtype}, not float32.")
+            check_outputs(self._artifact, computed, 1)
+            for name, values in computed.items():
+                outputs[name][index] = values[0]
+        return outputs
 
     def _find_tensor(self, name: str, details: list[dict[str, Any]]) -> int:
         names = [detail["name"] for detail in details]

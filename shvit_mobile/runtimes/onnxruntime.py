@@ -10,7 +10,14 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.errors import BadArtifact, get_first_line
 from shvit_mobile.quiet import build_missing_error
-from shvit_mobile.runtimes.runner import build_mismatch_error, check_size, prepare_input
+from shvit_mobile.runtimes.runner import (
+    allocate_outputs,
+    build_mismatch_error,
+    check_outputs,
+    check_size,
+    prepare_input,
+    select_logits,
+)
 
 try:
     import onnxruntime
@@ -40,39 +47,41 @@ class ONNXRuntimeRunner:
         self._check_names()
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute the logits of images in one batch, or in batches of the artifact's size; see `Runner.run`."""
+        """Compute the logits of images; see `Runner.run`."""
+        return select_logits(self._artifact, self.run_outputs(pixels))
+
+    def run_outputs(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Compute the outputs of images in one batch, or in batches of the artifact's size."""
         manifest = self._artifact.manifest
         check_size(self._artifact, pixels)
-        logits = np.empty((len(pixels), manifest.model.classes), np.float32)
+        outputs = allocate_outputs(manifest, len(pixels))
         step = manifest.input.shape[0] or max(len(pixels), 1)
         for start in range(0, len(pixels), step):
-            logits[start : start + step] = self._compute_logits(pixels[start : start + step])
-        return logits
+            part = self._compute_outputs(pixels[start : start + step])
+            for whole, values in zip(outputs.values(), part, strict=True):
+                whole[start : start + step] = values
+        return outputs
 
-    def _compute_logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _compute_outputs(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         manifest, path = self._artifact.manifest, self._artifact.path
         inputs = {manifest.input.name: prepare_input(manifest, pixels)}
         try:
-            outputs = self._session.run([manifest.output.logits], inputs)
+            computed = self._session.run(list(manifest.output.names), inputs)
         except Exception as reason:  # ONNX Runtime's errors have no common base
             raise BadArtifact(f"ONNX Runtime cannot run {path}: {get_first_line(reason)}") from reason
-        logits = np.asarray(outputs[0], np.float32)
-        if logits.shape != (len(pixels), manifest.model.classes):
-            raise build_mismatch_error(
-                f"{path} gives logits of shape {logits.shape} for {len(pixels)} images "
-                f"and {manifest.model.classes} classes."
-            )
-        return logits
+        outputs = [np.asarray(values, np.float32) for values in computed]
+        check_outputs(self._artifact, dict(zip(manifest.output.names, outputs, strict=True)), len(pixels))
+        return outputs
 
     def _check_names(self) -> None:
         manifest = self._artifact.manifest
-        for name, values in (
-            (manifest.input.name, self._session.get_inputs()),
-            (manifest.output.logits, self._session.get_outputs()),
+        for expected, values in (
+            ((manifest.input.name,), self._session.get_inputs()),
+            (manifest.output.names, self._session.get_outputs()),
         ):
             names = [value.name for value in values]
-            if name not in names:
-                raise build_mismatch_error(f"{self._artifact.path} has {', '.join(names)}, no '{name}'.")
+            if missing := next((name for name in expected if name not in names), None):
+                raise build_mismatch_error(f"{self._artifact.path} has {', '.join(names)}, no '{missing}'.")
 
 
 def make_session_options() -> onnxruntime.SessionOptions:

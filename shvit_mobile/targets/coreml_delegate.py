@@ -38,7 +38,7 @@ def write_program(deployed: DeployForm, recipe: Recipe, path: Path) -> BuildResu
     with TemporaryDirectory() as folder:
         package = Path(folder, "model.mlpackage")
         built = coreml.build(deployed, recipe, package, _OPTIONS)
-        payload = build_payload(package, inputs=[built.input.name], outputs=[built.output.logits])
+        payload = build_payload(package, inputs=[built.input.name], outputs=built.output.names)
     with silence_libraries(), torch.no_grad():
         from executorch.exir.backend.compile_spec_schema import CompileSpec
         from executorch.exir.lowered_backend_module import LoweredBackendModule

@@ -131,12 +131,12 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
     packages, etrecord = ["executorch", "torch", "torchao"], None
     if options.delegate == "coreml":
         package = coreml_delegate.write_program(deployed, recipe, path)
-        contract, logits = package.input, package.output.logits
+        contract, output = package.input, package.output
         packages.append("coremltools")
     else:
         if recipe.precision == "fp16":
             deployed = deployed.replace_module(rewrite_for_fp16(deployed.module, deployed))
-        contract, logits = build_input_contract(deployed, options), "logits"
+        contract, output = build_input_contract(deployed, options), OutputContract(logits="logits")
         graph, partitioner = build_graph(deployed, recipe, options), _build_partitioner(recipe, options)
         etrecord = lower_to_program(graph, contract.shape, path, partitioner, etrecord=options.etrecord)
     contents = inspect_program(path)
@@ -148,7 +148,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         )
     return BuildResult(
         input=contract,
-        output=OutputContract(logits=logits),
+        output=output,
         inventory=contents.inventory,
         versions={name: version(name) for name in packages},
         options={name: value for name, value in asdict(options).items() if name not in options.SIDE_SUFFIXES}

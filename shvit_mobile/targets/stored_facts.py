@@ -46,7 +46,7 @@ def open_artifact(path: AnyPath) -> Artifact:
 
 
 def _list_facts(manifest: Manifest) -> dict[str, Any]:
-    outputs = (manifest.output.logits, manifest.output.probabilities, manifest.output.label)
+    outputs = (*manifest.output.names, manifest.output.probabilities, manifest.output.label)
     return {
         "labels": list(manifest.labels),
         "number of classes": manifest.model.classes,

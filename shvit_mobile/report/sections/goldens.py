@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shvit_mobile.contracts.device_report import DeviceReport, GoldenCheck
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.report.display_names import format_device_label, format_result_label
-from shvit_mobile.report.formatting import format_decibels, format_number, format_significant
+from shvit_mobile.report.formatting import NO_VALUE, format_decibels, format_number, format_significant
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def _build_device_goldens(report: ModelReport, device: DeviceReport) -> _DeviceG
 
 def _summarize_checks(label: str, checks: Sequence[GoldenCheck]) -> _GoldenSummary:
     furthest = max(checks, key=lambda check: (not check.inference_passed, check.largest_difference))
-    fewest = min(checks, key=lambda check: check.same_class / check.images)
+    classified = [(check.same_class, check.images) for check in checks if check.same_class is not None]
+    fewest = min(classified, key=lambda pair: pair[0] / pair[1], default=None)
     return _GoldenSummary(
         label=label,
         preprocessing_passed=all(check.preprocessing_passed for check in checks),
@@ -59,5 +60,5 @@ def _summarize_checks(label: str, checks: Sequence[GoldenCheck]) -> _GoldenSumma
         difference=format_significant(furthest.largest_difference),
         tolerance=format_significant(furthest.tolerance),
         sqnr=format_decibels(min(check.sqnr_db for check in checks)),
-        same_class=f"{fewest.same_class} of {fewest.images}",
+        same_class=NO_VALUE if fewest is None else f"{fewest[0]} of {fewest[1]}",
     )

@@ -11,6 +11,7 @@ from shvit_mobile.report.display_names import (
     format_result_label,
 )
 from shvit_mobile.report.formatting import (
+    format_decibels,
     format_megabytes,
     format_milliseconds,
     format_model_name,
@@ -128,9 +129,13 @@ def _build_drop_tile(report: ModelReport) -> _Tile | None:
     if dropped:
         drop, worst = max(dropped, key=lambda found: found[0])
         return _Tile("Largest top-1 drop", format_points(drop), "points", format_artifact_label(worst))
+    shares = [(row.agreement.value, one) for one, row in rows if row.agreement]
+    if shares:
+        share, worst = min(shares, key=lambda found: found[0])
+        return _Tile("Lowest agreement", format_percent(share), "%", format_artifact_label(worst))
     if rows:
-        one, row = min(rows, key=lambda found: found[1].agreement.value)
-        return _Tile("Lowest agreement", format_percent(row.agreement.value), "%", format_artifact_label(one))
+        worst, row = min(rows, key=lambda found: found[1].sqnr_db)
+        return _Tile("Lowest SQNR of a map", format_decibels(row.sqnr_db), "dB", format_artifact_label(worst))
     return None
 
 

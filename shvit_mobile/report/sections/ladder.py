@@ -26,7 +26,7 @@ from shvit_mobile.report.formatting import (
     format_significant,
     pluralize,
 )
-from shvit_mobile.report.sentences import describe_cross_runtime_divergence
+from shvit_mobile.report.sentences import describe_cross_runtime_divergence, describe_map_drift
 from shvit_mobile.report.verdict import capitalize_sentence
 
 
@@ -49,6 +49,7 @@ class _LadderRow:
     sqnr: str = ""
     error: str = ""
     kl: str = ""
+    maps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class _Ladder:
     assurance: str
     rungs: tuple[_LadderRow, ...]
     drop_axis: Markup | None
-    agreement_axis: Markup
+    agreement_axis: Markup | None
     gates: tuple[GateVerdict, ...] = ()
     divergences: tuple[str, ...] = ()
 
@@ -158,7 +159,8 @@ def _build_ladder(
     """Build a ladder with the float model above the other rows."""
     drops = [value for row in rows if row.top1_drop_interval for value in (*row.top1_drop_interval, 0.0)]
     drop_scale = _fit_drop_scale(drops) if drops else None
-    agreement_scale = AxisScale(min([0.99, *(row.agreement.low for row in rows)]) * 100 - 0.1, 100.1)
+    shares = [row.agreement.low for row in rows if row.agreement]
+    agreement_scale = AxisScale(min([0.99, *shares]) * 100 - 0.1, 100.1) if shares else None
     ordered = sorted(rows, key=_rank_drift_row)
     return _Ladder(
         caption=caption,
@@ -168,7 +170,7 @@ def _build_ladder(
             *(_build_ladder_row(row, drop_scale, agreement_scale) for row in ordered),
         ),
         drop_axis=draw_axis(drop_scale, 3) if drop_scale else None,
-        agreement_axis=draw_axis(agreement_scale, 3),
+        agreement_axis=draw_axis(agreement_scale, 3) if agreement_scale else None,
         gates=gates,
         divergences=divergences,
     )
@@ -206,7 +208,7 @@ def _build_float_row(rows: Sequence[DriftRow], source: str) -> _LadderRow:
     )
 
 
-def _build_ladder_row(row: DriftRow, drops: AxisScale | None, agreements: AxisScale) -> _LadderRow:
+def _build_ladder_row(row: DriftRow, drops: AxisScale | None, agreements: AxisScale | None) -> _LadderRow:
     name, graphic = format_label(row.artifact, row.target, row.precision), None
     if drops and row.top1_drop is not None and row.top1_drop_interval:
         graphic = draw_whisker(row.top1_drop, *row.top1_drop_interval, drops, zero=0.0)
@@ -221,10 +223,13 @@ def _build_ladder_row(row: DriftRow, drops: AxisScale | None, agreements: AxisSc
         drop=format_points(row.top1_drop),
         drop_interval=format_drop_interval(row),
         drop_graphic=graphic,
-        agreement=format_percent(share.value),
+        agreement=format_percent(share.value if share else None),
         agreement_interval=format_interval(share),
-        agreement_graphic=draw_whisker(100 * share.value, 100 * share.low, 100 * share.high, agreements),
+        agreement_graphic=draw_whisker(100 * share.value, 100 * share.low, 100 * share.high, agreements)
+        if share and agreements
+        else None,
         sqnr=format_decibels(row.sqnr_db),
         error=format_significant(row.max_abs_error),
         kl=format_significant(row.mean_kl, 1),
+        maps=tuple(map(describe_map_drift, row.maps)),
     )

@@ -70,7 +70,9 @@ def _get_drop(row: DriftRow) -> tuple[float, float, float]:
 def _get_changed_percent(row: DriftRow) -> tuple[float, float, float]:
     """Return changed predictions in percent."""
     share = row.agreement
-    return 100 * (1 - share.value), 100 * (1 - share.high), 100 * (1 - share.low)
+    return (
+        (0.0, 0.0, 0.0) if share is None else (100 * (1 - share.value), 100 * (1 - share.high), 100 * (1 - share.low))
+    )
 
 
 _DROP_AXIS = _DriftAxis(
@@ -86,7 +88,7 @@ _CHANGED_AXIS = _DriftAxis(
 
 
 def build_variables(report: ModelReport) -> dict[str, object] | None:
-    rows = [(one, one.drift) for one in report.artifacts if one.drift]
+    rows = [(one, one.drift) for one in report.artifacts if one.drift and one.drift.agreement]
     known = [
         _ComparedArtifact(
             _format_letter(number),

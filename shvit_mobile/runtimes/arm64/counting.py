@@ -74,8 +74,8 @@ def count_instructions(
         counts = Path(folder) / "counts"
         process = EmulatedProcess(sysroot, cpu, program, shape, emulator=counter.describe_emulator(counts))
         with closing(process):
-            process.compute_logits(values)
-            process.compute_logits(values, is_counted=True)
+            process.compute_outputs(values)
+            process.compute_outputs(values, is_counted=True)
             features = process.handshake.features
         if not counts.exists():
             raise EmulatorFailed("The emulator counted nothing.", why="It did not see the marks around the image.")

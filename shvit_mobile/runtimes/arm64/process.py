@@ -1,4 +1,4 @@
-"""An emulated process and its pipes: the values of an image go in, its logits come out."""
+"""An emulated process and its pipes: the values of an image go in, its outputs come out."""
 
 import json
 import subprocess
@@ -108,8 +108,8 @@ class EmulatedProcess:
             self._handshake = _Handshake(message["python"], tuple(message["features"]))
         return self._handshake
 
-    def compute_logits(self, values: bytes, *, is_counted: bool = False) -> bytes:
-        """Compute the logits of one image; both are the bytes of float32 values.
+    def compute_outputs(self, values: bytes, *, is_counted: bool = False) -> bytes:
+        """Compute the outputs of one image; both are the bytes of float32 values, one output after the other.
 
         Args:
             values: The image.

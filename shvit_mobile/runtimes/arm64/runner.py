@@ -15,7 +15,7 @@ from shvit_mobile.runtimes.arm64.cpus import CPU, CPUS, DEFAULT_CPU
 from shvit_mobile.runtimes.arm64.process import EmulatedProcess, EmulatorFailed
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 from shvit_mobile.runtimes.executorch import check_contract, load_program
-from shvit_mobile.runtimes.runner import check_size, prepare_input
+from shvit_mobile.runtimes.runner import allocate_outputs, check_size, prepare_input, select_logits, split_outputs
 
 
 class ARM64Runner:
@@ -71,32 +71,42 @@ class ARM64Runner:
         self.cpu = EmulatedCPU(arch="arm64", name=cpu.name, features=features)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Compute the logits of images, each in the next free process; see `Runner.run`.
+        """Compute the logits of images; see `Runner.run`."""
+        return select_logits(self._artifact, self.run_outputs(pixels))
+
+    def run_outputs(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Compute the outputs of images, each image in the next free process; see `Runner.run_outputs`.
 
         Raises:
             EmulatorFailed: If the program fails, or a process dies; the runner is then closed.
         """
         check_size(self._artifact, pixels)
-        logits = np.empty((len(pixels), self._artifact.manifest.model.classes), np.float32)
+        outputs = allocate_outputs(self._artifact.manifest, len(pixels))
         waiting = iter(range(len(pixels)))
         self._start_processes(min(len(pixels), self._max_processes))
         with ThreadPoolExecutor(self._max_processes) as threads:
-            jobs = [threads.submit(self._run_images, process, waiting, pixels, logits) for process in self._processes]
+            jobs = [threads.submit(self._run_images, process, waiting, pixels, outputs) for process in self._processes]
             try:
                 for job in jobs:
                     job.result()
             except BaseException:
                 self.close()  # otherwise the threads continue to the last image
                 raise
-        return logits
+        return outputs
 
     def _run_images(
-        self, process: EmulatedProcess, waiting: Iterator[int], pixels: NDArray[np.uint8], logits: NDArray[np.float32]
+        self,
+        process: EmulatedProcess,
+        waiting: Iterator[int],
+        pixels: NDArray[np.uint8],
+        outputs: dict[str, NDArray[np.float32]],
     ) -> None:
         """Run images that no other process has taken, until none is left."""
         for index in waiting:
             values = prepare_input(self._artifact.manifest, pixels[index : index + 1])
-            logits[index] = np.frombuffer(process.compute_logits(values.tobytes()), np.float32)
+            computed = split_outputs(self._artifact.manifest, process.compute_outputs(values.tobytes()))
+            for whole, part in zip(outputs.values(), computed, strict=True):
+                whole[index] = part
 
     def _start_processes(self, count: int) -> None:
         """Start processes until there are `count`; they get ready in parallel."""

@@ -1,13 +1,13 @@
-"""Run a program inside the emulated Python: images come in on stdin, logits go out on stdout.
+"""Run a program inside the emulated Python: images come in on stdin, outputs go out on stdout.
 
 Usage: `worker.py SITE HIDDEN [PROGRAM SIZES]`: the folder of the wheels; the features to hide, joined by commas; a .pte
 and the shape of its input, joined by commas. It imports only the standard library. `process.py` is at the other end of
 the pipes.
 
 A frame is a kind (one byte), the length of the payload (8 bytes, little-endian), and the payload. The worker first
-sends a `+` with the handshake in JSON. It answers each frame of float32 values, one image, with a `+` and float32
-logits. Instead of either it may send a `!` with an error message. For a frame of the kind `#` it sets the marks between
-which `counter.c` counts instructions.
+sends a `+` with the handshake in JSON. It answers each frame of float32 values, one image, with a `+` and the float32
+values of its outputs, one after the other. Instead of either it may send a `!` with an error message. For a frame of the
+kind `#` it sets the marks between which `counter.c` counts instructions.
 """
 
 import ctypes
@@ -132,7 +132,10 @@ def _hide_features(library: ctypes.CDLL, hidden: Sequence[str]) -> list[str]:
 
 
 def _load_program(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[..., bytes]:
-    """Load a program and return a function from an image's bytes to its logits; without one, load only the binding."""
+    """Load a program and return a function from an image's bytes to its outputs' bytes.
+
+    Without a program, load only the binding.
+    """
     binding: Any = import_module("executorch.extension.pybindings._portable_lib")
     binding._unsafe_reset_threadpool(1)  # each process runs other images
     if not program:
@@ -156,8 +159,8 @@ def _load_program(torch_c: Any, program: str, sizes: Sequence[int]) -> Callable[
             mark(MARK_CALL, STOP, *library)
         else:
             outputs = module.forward(inputs)
-        (logits,) = outputs
-        return ctypes.string_at(logits.data_ptr(), ctypes.sizeof(ctypes.c_float) * logits.numel())
+        size = ctypes.sizeof(ctypes.c_float)
+        return b"".join(ctypes.string_at(tensor.data_ptr(), size * tensor.numel()) for tensor in outputs)
 
     return answer
 

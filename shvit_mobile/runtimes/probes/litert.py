@@ -115,13 +115,13 @@ def _locate_points(model: Any, points: Sequence[Call], artifact: Artifact) -> tu
     """Locate each comparison point by the name of its tensor."""
     names = {view.outputs[0].name.decode() for view in iterate_graph(model)}
     suffixes = [f".{name.lower()}" for name in get_activations().values()]
-    logits = artifact.manifest.output.logits
+    outputs = artifact.manifest.output.names
     locations = []
     for point in points:
         name = f"{point.name}.add" if point.kind == "residual" else point.name
         limited = [f"{name}{suffix}{end}" for end in (INT8, "") for suffix in suffixes]
         candidates = (*limited, f"{name}{INT8}", name)
-        value = next((one for one in candidates if one in names), logits if point is points[-1] else None)
+        value = next((one for one in candidates if one in names), outputs[-1] if point is points[-1] else None)
         if value is None:
             raise BadArtifact(
                 f"{artifact.path.name} has no tensor '{name}'.",

@@ -60,7 +60,7 @@ def test_half_precision_runs_on_a_cpu_that_has_it_and_is_refused_on_others() -> 
     # It is not only refused here: XNNPACK itself does not load it.
     process = EmulatedProcess(open_sysroot(), CPUS["neon"], artifact.path, artifact.manifest.input.shape)
     with pytest.raises(EmulatorFailed, match="RuntimeError"):
-        process.compute_logits(prepare_input(artifact.manifest, pixels[:1]).tobytes())
+        process.compute_outputs(prepare_input(artifact.manifest, pixels[:1]).tobytes())
     process.close()
 
 

@@ -104,6 +104,20 @@ struct DocumentTests {
                 "invalidDocument: a.json is not a manifest: preprocessing.\(field) is 'other', not one of \(known)."))
     }
 
+    @Test("A manifest without a task is a classifier's")
+    func task() throws {
+        #expect(try Self.manifest(own: ["task": nil]).content.task == .classify)
+    }
+
+    @Test(
+        "A manifest of another task is rejected before its fields are read",
+        arguments: [("features", "the task 'features'"), ("segment", "the unknown task 'segment'")])
+    func otherTask(task: String, named: String) {
+        let message = sentence { _ = try Self.manifest(own: ["task": task, "output": nil]) }
+        #expect(message.hasPrefix("unsupportedDocument: a.json is a manifest of \(named)."))
+        #expect(message.contains("--task classify"))
+    }
+
     @Test("An unknown field of the preprocessing is rejected in a newer version too", arguments: ["1.0", "1.9"])
     func unknownPreprocessing(version: String) {
         let message = sentence { _ = try Self.manifest(version, preprocessing: ["gamma_curve": "steep"]) }

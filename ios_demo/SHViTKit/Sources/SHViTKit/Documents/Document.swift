@@ -12,11 +12,20 @@ public protocol DocumentContent: Codable, Equatable, Sendable {
     var schemaVersion: String { get }
     /// The kind of document, as the file states it.
     var kind: String { get }
+    /// Rejects a document that is valid and that this package cannot use; called before its fields are decoded.
+    ///
+    /// - Parameters:
+    ///   - json: The whole document.
+    ///   - source: The name of the file, for errors.
+    static func checkSupport(of json: JSONValue, source: String) throws(SHViTError)
 }
 
 extension DocumentContent {
     /// 1.0.
     public static var newestVersion: String { "1.0" }
+
+    /// Accepts every document.
+    public static func checkSupport(of json: JSONValue, source: String) throws(SHViTError) {}
 }
 
 /// A document with its known content and the unknown fields of a later minor version.
@@ -57,6 +66,7 @@ public struct Document<Content: DocumentContent>: Equatable, Sendable {
             throw SHViTError.invalidDocument("\(source) is not \(Content.title): it is not JSON.", why: damaged)
         }
         let newer = try Self.isNewer(original, source: source)
+        try Content.checkSupport(of: original, source: source)
         let known: JSONValue
         do {
             content = try Self.content(of: json)

@@ -25,7 +25,7 @@ public struct Goldens: DocumentContent, Checked {
 
     public static let kind = "goldens"
     public static let title = "a list of goldens"
-    public static let newestVersion = "1.1"
+    public static let newestVersion = "1.2"
 
     public var schemaVersion: String
     public var kind: String

@@ -1,5 +1,21 @@
 /// The description of an artifact, stored beside it: everything that an app needs to run it.
 public struct Manifest: DocumentContent, Checked {
+    /// What a model computes.
+    public enum Task: String, Word {
+        /// Logits.
+        case classify
+        /// Feature maps.
+        case features
+        /// The raw maps of a detector.
+        case detect
+    }
+
+    /// The default task: version 1.0 had classifiers only.
+    public enum Classifies: DefaultValue {
+        /// Classify.
+        public static let value = Task.classify
+    }
+
     /// The runtime that an artifact is for.
     public enum Target: String, Word {
         case coreml, executorch, onnx, litert, coreai
@@ -157,11 +173,14 @@ public struct Manifest: DocumentContent, Checked {
 
     public static let kind = "manifest"
     public static let title = "a manifest"
+    public static let newestVersion = "1.1"
 
     public var schemaVersion: String
     public var kind: String
     /// The artifact's file.
     public var artifact: ArtifactFile
+    /// What the model computes; this package only reads manifests of classifiers.
+    @Default<Classifies> public var task: Task
     /// The runtime that the artifact is for.
     public var target: Target
     /// The artifact's precision.
@@ -194,6 +213,14 @@ public struct Manifest: DocumentContent, Checked {
     public var drift: DriftRow?
     /// The exporter's checksum of the manifest's own content. An app keeps it and does not check it.
     public var contentSha256: String?
+
+    /// Rejects the manifest of a model that is no classifier.
+    public static func checkSupport(of json: JSONValue, source: String) throws(SHViTError) {
+        guard case .text(let task)? = json["task"], task != Task.classify.rawValue else { return }
+        throw SHViTError.unsupportedDocument(
+            "\(source) is a manifest of the \(Task(rawValue: task) == nil ? "unknown " : "")task '\(task)'.",
+            why: "This app runs classifiers.", next: "Export the model with --task classify, or update the app.")
+    }
 
     func check() throws(Fault) {
         try check(artifact, "artifact")

@@ -97,7 +97,7 @@ data class Goldens(
         const val FILE = "goldens.json"
         private const val KIND = "goldens"
         private const val REDUCED = "reduced_pixels_tolerance"
-        private const val VERSION = "1.1"
+        private const val VERSION = "1.2"
 
         /** The version without a tolerance for reduced scale. */
         private const val FIRST_VERSION = "1.0"

@@ -197,13 +197,15 @@ data class GoldensFolder(val name: String, val sha256: String, val unknown: Map<
 /**
  * The description of an artifact: everything that an app needs to run it. Stored beside it as `NAME.manifest.json`.
  *
+ * @property task What the model computes; this library only reads manifests of classifiers.
  * @property recipe The quantization recipe as JSON; an app does not use it.
  * @property options The options of the export as JSON: texts, whole numbers and flags.
  * @property contentSha256 The exporter's checksum of the manifest's own content. An app keeps it and does not check it.
  */
 data class Manifest(
-    val schemaVersion: String = SCHEMA_VERSION,
+    val schemaVersion: String = VERSION,
     val artifact: ArtifactFile,
+    val task: Task = Task.CLASSIFY,
     val target: Target,
     val precision: Precision,
     val model: Provenance,
@@ -227,6 +229,7 @@ data class Manifest(
         "schema_version" to json(schemaVersion),
         "kind" to json(KIND),
         "artifact" to artifact.json(),
+        "task" to json(task),
         "target" to json(target),
         "precision" to json(precision),
         "model" to model.json(),
@@ -247,19 +250,34 @@ data class Manifest(
 
     companion object {
         private const val KIND = "manifest"
+        private const val VERSION = "1.1"
 
         /**
          * Parses the text of a file.
          *
          * @param source The name of the file, for errors.
          * @throws InvalidDocument If it is not a manifest.
-         * @throws UnsupportedDocument If it has a newer major version.
+         * @throws UnsupportedDocument If it has a newer major version, or its model is no classifier.
          */
-        fun read(text: String, source: String): Manifest = readDocument(text, source, KIND, "a manifest", ::of)
+        fun read(text: String, source: String): Manifest =
+            readDocument(text, source, KIND, "a manifest", { of(it, readTask(it, source)) }, VERSION)
 
-        private fun of(fields: Fields): Manifest = Manifest(
+        /** Reads the task before all other fields, which depend on it; version 1.0 had classifiers only. */
+        private fun readTask(fields: Fields, source: String): Task {
+            val given = fields.textOrNull("task") ?: return Task.CLASSIFY
+            val task = Task.entries.firstOrNull { it.word == given }
+            if (task == Task.CLASSIFY) return task
+            throw UnsupportedDocument(
+                "$source is a manifest of the ${if (task == null) "unknown " else ""}task '$given'.",
+                "This app runs classifiers.",
+                "Export the model with --task classify, or update the app.",
+            )
+        }
+
+        private fun of(fields: Fields, task: Task): Manifest = Manifest(
             schemaVersion = fields.text("schema_version"),
             artifact = fields.child("artifact", ArtifactFile::of),
+            task = task,
             target = fields.word("target"),
             precision = fields.word("precision"),
             model = fields.child("model", Provenance::of),

@@ -14,6 +14,13 @@ enum class Precision(override val word: String) : Word {
     PALETTE_4("palette-4"),
 }
 
+/** What a model computes: logits, feature maps, or the raw maps of a detector. */
+enum class Task(override val word: String) : Word {
+    CLASSIFY("classify"),
+    FEATURES("features"),
+    DETECT("detect"),
+}
+
 /** The runtime that an artifact is for. */
 enum class Target(override val word: String) : Word {
     CORE_ML("coreml"),

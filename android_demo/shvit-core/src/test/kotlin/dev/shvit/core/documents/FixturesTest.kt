@@ -84,6 +84,18 @@ class FixturesTest {
     }
 
     @Test
+    fun `a manifest without a task is a classifier's, and that of another task is rejected`() {
+        assertEquals(Task.CLASSIFY, readChanged({ it - "task" }) { it }.task)
+        for ((task, named) in listOf("features" to "the task 'features'", "segment" to "the unknown task 'segment'")) {
+            val error = assertFailsWith<UnsupportedDocument> {
+                readChanged({ it + ("task" to Json.Text(task)) - "output" }) { it }
+            }
+            assertEquals("a.json is a manifest of $named.", error.what)
+            assertTrue("--task classify" in error.hint)
+        }
+    }
+
+    @Test
     fun `an unknown resize mode is rejected with the known ones`() {
         val error = assertFailsWith<InvalidDocument> { readChanged { it + ("resize_mode" to Json.Text("stretch")) } }
         assertEquals(

@@ -6,8 +6,8 @@ the pipes.
 
 A frame is a kind (one byte), the length of the payload (8 bytes, little-endian), and the payload. The worker first
 sends a `+` with the handshake in JSON. It answers each frame of float32 values, one image, with a `+` and the float32
-values of its outputs, one after the other. Instead of either it may send a `!` with an error message. For a frame of the
-kind `#` it sets the marks between which `counter.c` counts instructions.
+values of its outputs, one after the other. Instead of either it may send a `!` with an error message. For a frame of
+the kind `#` it sets the marks between which `counter.c` counts instructions.
 """
 
 import ctypes

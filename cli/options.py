@@ -655,7 +655,7 @@ InputsArgument = Annotated[
     typer.Argument(
         metavar="INPUT",
         help="Artifacts, drift reports (validate --out), sensitivity reports (calibrate), device reports (benchmark "
-        "--out, or a phone's), and folders of them.",
+        "--out, or a phone's), counts of instructions (benchmark --arch arm64 --out), and folders of them.",
     ),
 ]
 Page = Annotated[Path, option(OUTPUT_PANEL, "The page to write, HTML (default: report.html).", "--out", metavar="FILE")]

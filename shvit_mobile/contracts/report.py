@@ -8,11 +8,12 @@ from shvit_mobile.contracts.device_report import DeviceReport, DeviceResult
 from shvit_mobile.contracts.document import Contract, Count, Document, SchemaVersion, Sha256
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.instruction_report import InstructionReport
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.sensitivity import SensitivityReport
 from shvit_mobile.errors import BadReport
 
-DocumentKind = Literal["manifest", "drift_report", "device_report", "sensitivity"]
+DocumentKind = Literal["manifest", "drift_report", "device_report", "sensitivity", "instruction_report"]
 # The drift of an artifact: points of top-1 lost, agreement of the predictions, or SQNR of the logits.
 DriftMetric = Literal["drop", "agreement", "sqnr_db"]
 VerdictStatus = Literal["passed", "failed", "measured", "unproven"]
@@ -116,11 +117,12 @@ class Remark(Contract):
 
 
 class ModelReport(Document):
-    """Manifests, drift reports, device reports and sensitivity reports in one document.
+    """Manifests, drift reports, device reports, sensitivity reports and counts of instructions in one document.
 
     Attributes:
         title: The title of the page.
-        sources: The files of the manifests, drift reports, device reports and sensitivity reports, in this order.
+        sources: The files of the manifests, drift reports, device reports, sensitivity reports and counts of
+            instructions, in this order.
         artifacts: The artifacts, sorted by target, precision and name.
         remarks: Contradictions between the documents, in words.
         fronts: The Pareto fronts, one for each measure of drift and each cost.
@@ -130,8 +132,8 @@ class ModelReport(Document):
     ERROR = BadReport
     TITLE = "a report"
 
-    # The device reports in it are of version 1.1.
-    schema_version: SchemaVersion = "1.2"
+    # The device reports in it are of version 1.1. Earlier versions have no counts of instructions.
+    schema_version: SchemaVersion = "1.3"
     kind: Literal["report"] = "report"
     title: str
     sources: Annotated[tuple[SourceFile, ...], Field(min_length=1)]
@@ -141,6 +143,7 @@ class ModelReport(Document):
     drift: tuple[DriftReport, ...] = ()
     devices: tuple[DeviceReport, ...] = ()
     sensitivity: tuple[SensitivityReport, ...] = ()
+    instructions: tuple[InstructionReport, ...] = ()
     fronts: tuple[ParetoFront, ...] = ()
 
     def get_manifest(self, artifact: ReportArtifact) -> Manifest | None:

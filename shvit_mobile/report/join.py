@@ -8,6 +8,7 @@ from typing import TypeVar
 from shvit_mobile.apps.known_artifacts import check_sizes
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
+from shvit_mobile.contracts.instruction_report import InstructionReport
 from shvit_mobile.contracts.manifest import TARGET_ORDER, Manifest
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.report import EntryReference, ModelReport, ReportArtifact
@@ -59,6 +60,7 @@ def build_report(inputs: Sequence[AnyPath], *, title: str | None = None) -> Mode
         drift=documents.drift,
         devices=documents.devices,
         sensitivity=tuple(document for _, document in named if isinstance(document, SensitivityReport)),
+        instructions=tuple(document for _, document in named if isinstance(document, InstructionReport)),
         fronts=build_pareto_fronts(artifacts, documents.devices),
     )
 

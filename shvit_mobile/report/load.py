@@ -9,22 +9,24 @@ from shvit_mobile.contracts.artifact import MANIFEST_SUFFIX, find_artifact, get_
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.files import MAX_TEXT_BYTES, check_file, list_visible_files, read_bytes, read_json
+from shvit_mobile.contracts.instruction_report import InstructionReport
 from shvit_mobile.contracts.manifest import TARGET_SUFFIXES, Manifest
 from shvit_mobile.contracts.report import SourceFile
 from shvit_mobile.contracts.sensitivity import SensitivityReport
 from shvit_mobile.errors import BadReport
 from shvit_mobile.targets.stored_facts import open_artifact
 
-ReadableDocument = Manifest | DriftReport | DeviceReport | SensitivityReport
+ReadableDocument = Manifest | DriftReport | DeviceReport | SensitivityReport | InstructionReport
 DOCUMENT_KINDS: dict[str, type[ReadableDocument]] = {
     "manifest": Manifest,
     "drift_report": DriftReport,
     "device_report": DeviceReport,
     "sensitivity": SensitivityReport,
+    "instruction_report": InstructionReport,
 }
 _EXPECTED_INPUTS = (
-    "Inputs are manifests, drift reports (validate --out), device reports (benchmark --out, or a phone's) and "
-    "sensitivity reports (calibrate)."
+    "Inputs are manifests, drift reports (validate --out), device reports (benchmark --out, or a phone's), sensitivity "
+    "reports (calibrate) and counts of instructions (benchmark --arch arm64 --out)."
 )
 
 

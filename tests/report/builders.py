@@ -14,6 +14,7 @@ FIXTURES = Path(__file__).parents[2] / "schemas" / "fixtures"
 PHONES = FIXTURES / "device_report"
 MANIFESTS = FIXTURES / "manifest"
 DRIFT = FIXTURES / "drift_report" / "full.json"
+INSTRUCTIONS = Path(__file__).parents[1] / "runtimes" / "arm64" / "demo_instructions.json"
 SENSITIVITY = FIXTURES / "sensitivity" / "small.json"
 INT8 = "shvit_s1-224-coreml-int8"
 OTHER_HASH = "ab" * 32
@@ -21,7 +22,7 @@ OTHER_HASH = "ab" * 32
 
 def build_full_report() -> ModelReport:
     """All fixtures of the demo model."""
-    return build_report([MANIFESTS, DRIFT, PHONES, SENSITIVITY])
+    return build_report([MANIFESTS, DRIFT, PHONES, SENSITIVITY, INSTRUCTIONS])
 
 
 def load_json(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from shvit_mobile.bench.statistics import summarize_latency
+from shvit_mobile.contracts.instruction_report import InstructionReport
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.errors import ShvitError
 from shvit_mobile.report.join import build_report
@@ -24,6 +25,7 @@ from shvit_mobile.report.page import SECTIONS, render_page
 from shvit_mobile.report.thumbnails import to_data_url
 from tests.report.builders import (
     DRIFT,
+    INSTRUCTIONS,
     MANIFESTS,
     PHONES,
     SENSITIVITY,
@@ -67,6 +69,17 @@ def test_every_section_is_there_and_in_the_contents(tree: HtmlElement) -> None:
     assert len(ids) == len(SECTIONS)
     (nav,) = tree.all("nav")
     assert [link.attributes["href"] for link in nav.all("a")] == [f"#{name}" for name in ids]
+
+
+def test_instructions_are_drawn_by_kind_for_each_cpu_and_called_no_cycles(tree: HtmlElement) -> None:
+    section = find_section(tree, "instructions")
+    words = get_words(section)
+    assert "Instructions are not cycles" in words
+    counts = InstructionReport.load(INSTRUCTIONS).counts
+    for one in counts:
+        assert one.cpu.name in words
+        assert f"{one.instructions / 1e6:.2f}" in words
+    assert len(section.all("svg")) == len(counts)
 
 
 def test_a_section_without_data_is_left_out() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from shvit_mobile.contracts.artifact import get_recipe_path
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_report import DriftReport
+from shvit_mobile.contracts.instruction_report import InstructionReport
 from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.report import DocumentKind, ModelReport, ReportArtifact
 from shvit_mobile.report.display_names import format_artifact_label
@@ -18,6 +19,7 @@ _KIND_NAMES: dict[DocumentKind, str] = {
     "drift_report": "drift report",
     "device_report": "device report",
     "sensitivity": "sensitivity report",
+    "instruction_report": "count of instructions",
 }
 
 
@@ -117,12 +119,12 @@ def _format_export_command(manifest: Manifest) -> str:
 def _build_report_inputs(report: ModelReport) -> list[_ReportInput]:
     """List the input files, and what made them."""
     found = []
-    documents = (*report.manifests, *report.drift, *report.devices, *report.sensitivity)
+    documents = (*report.manifests, *report.drift, *report.devices, *report.sensitivity, *report.instructions)
     for source, document in zip(report.sources, documents, strict=True):
         created, app, fixture = "", "", isinstance(document, DeviceReport) and document.fixture
         if isinstance(document, Manifest) and (made_by := document.versions.get("shvit-mobile")):
             app = f"shvit-mobile {made_by} export"
-        elif isinstance(document, DriftReport | DeviceReport):
+        elif isinstance(document, DriftReport | DeviceReport | InstructionReport):
             created, app = format_timestamp(document.created), document.app
         found.append(_ReportInput(source.file, _KIND_NAMES[source.kind], fixture, created, app, source.sha256))
     return found

@@ -374,7 +374,7 @@ Layers = Annotated[
     option(
         INSPECTION_PANEL,
         "Also compare layer by layer on 32 of the images: free-running, and teacher-forced, where each layer gets the "
-        "float model's values. Core ML and ONNX only.",
+        "float model's values. Not for .pte programs of XNNPACK and Vulkan.",
         "--layers",
     ),
 ]

@@ -41,7 +41,7 @@ def compare_layers(
     """Compare every layer of `artifact` with the float model's, free-running and teacher-forced.
 
     Args:
-        artifact: An artifact for Core ML, which the reference executor runs, for ONNX, or for LiteRT.
+        artifact: An artifact for Core ML, which the reference executor runs, for ONNX, LiteRT or Core AI.
         trained: The checkpoint from which it was exported.
         images: A few dozen are enough: every layer is compared in all its values.
         threshold_db: Below this, a layer has diverged (default: 90 dB for fp32, 40 for fp16, 15 for others).

@@ -21,10 +21,12 @@ from shvit_mobile.images.image_set import ImageSet, open_images
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.runtimes.probes.registry import open_activation_probe
 from tests.builders import write_picture_folder
+from tests.coreai_packages import needs_coreai
 from tests.probes import CONFIG, build_model, plant_fault, write_unverified_artifact
 
 FP32 = Recipe(precision="fp32")
 OPEN = ("coreml", "onnx")
+COREAI = pytest.param("coreai", marks=needs_coreai)
 # A depthwise convolution, a projection of attention, and the last of all.
 FAULTY = ("stages.1.blocks.1.conv", "stages.1.blocks.1.mixer.m.qkv", "head")
 
@@ -75,7 +77,7 @@ class Neighbour(nn.Module):
         return self.head((x * (self.gate(x) * self.factors)).mean((2, 3))) * 0.5
 
 
-@pytest.mark.parametrize("target", OPEN)
+@pytest.mark.parametrize("target", [*OPEN, COREAI])
 def test_every_layer_of_another_model_is_the_float_models(target, images, tmp_path):
     torch.manual_seed(0)
     module, size = Neighbour().eval(), Preprocessing(size=(40, 56))
@@ -104,7 +106,7 @@ class Limited(nn.Module):
         return self.head(nn.functional.hardswish(self.last(x)).mean((2, 3)))
 
 
-@pytest.mark.parametrize("target", OPEN)
+@pytest.mark.parametrize("target", [*OPEN, COREAI])
 def test_layers_in_int8_are_compared_behind_what_limits_them(target, images, tmp_path):
     torch.manual_seed(0)
     size = Preprocessing(size=(40, 56))

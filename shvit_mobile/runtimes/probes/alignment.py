@@ -1,32 +1,52 @@
-"""Locate the layers of the deploy form in the program of a Core ML package.
+"""Locate the layers of the deploy form in a program whose operations are not named after them.
 
-coremltools names values after operators, not layers, and its passes rename them. But it keeps the order in which layers
-run, and the shapes of their weights show that none is missing or added.
+The converters of Core ML and Core AI name values after operators or by numbers, and their passes rename them. But they
+keep the order in which layers run, and the shapes of their weights show that none is missing or added.
 """
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Any
 
-from shvit_mobile.deploy.wiring import Call, CallKind
+from shvit_mobile.deploy.wiring import Call
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.runtimes.probes.protocols import PointLocation
-from shvit_mobile.targets.coreml.spec.package import get_input_name, iterate_input_names
-from shvit_mobile.targets.coreml.spec.values import read_shape
 
-_LAYER_KINDS: dict[str, CallKind] = {"conv": "conv", "linear": "linear"}
+_LAYERS = ("conv", "linear")
 # They pass a layer's output on: after a ReLU, rounded to int8 and back, or in another float type.
 _PASS_THROUGH_OPERATORS = ("relu", "quantize", "dequantize", "cast")
 _LIMITING_OPERATORS = ("relu6", "clip")
 _PRODUCT_OPERATORS = ("mul", "real_div")
 # What is in no module but the outermost has this name; a model that is wrapped as `model` has it, too.
 OUTERMOST = "model"
-UserMap = defaultdict[str, list[Any]]
 
 
-def locate_points(operations: Sequence[Any], points: Iterable[Call], path: Path) -> tuple[PointLocation, ...]:
+@dataclass(frozen=True)
+class Operation:
+    """An operation of a program.
+
+    Attributes:
+        kind: In the words of MIL: "conv", "linear", "const", "add", "relu"; "bias" for a layer's bias that is added
+            behind it.
+        inputs: The names of all values that it takes.
+        outputs: The names of the values that it computes.
+        source: The name of the value that it transforms; empty if it takes none.
+        weight_shape: The shape of a layer's weight, as PyTorch has it; empty for other operations.
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    source: str = ""
+    weight_shape: tuple[int, ...] = ()
+
+
+UserMap = defaultdict[str, list[Operation]]
+
+
+def locate_points(operations: Sequence[Operation], points: Iterable[Call], path: Path) -> tuple[PointLocation, ...]:
     """Locate each comparison point.
 
     Args:
@@ -38,16 +58,17 @@ def locate_points(operations: Sequence[Any], points: Iterable[Call], path: Path)
         BadArtifact: If its convolutions and linear layers are not those of the deploy form.
     """
     points, users = list(points), _map_users(operations)
-    layers = [operation for operation in operations if operation.type in _LAYER_KINDS]
-    constants = {output.name for operation in operations if operation.type == "const" for output in operation.outputs}
-    _check_layers(layers, points, _collect_shapes(operations), path)
+    layers = [operation for operation in operations if operation.kind in _LAYERS]
+    constants = {name for operation in operations if operation.kind == "const" for name in operation.outputs}
+    _check_layers(layers, points, path)
     locations: list[PointLocation] = []
     remaining, sums = iter(layers), iter(_find_sums(operations, points, path))
     for point in points:
         if point.kind == "residual":
             locations.append(PointLocation(point, next(sums)))
         else:
-            output = next(remaining).outputs[0].name
+            output = next(remaining).outputs[0]
+            output = next((user.outputs[0] for user in users[output] if user.kind == "bias"), output)
             value, limits = _follow_pass_through(output, users, point.activation.limits if point.activation else None)
             # A pass of coremltools multiplies the factor of each channel behind a convolution into its weights.
             scaled = not any(_is_product_with_constant(operation, constants) for operation in users[output])
@@ -55,7 +76,7 @@ def locate_points(operations: Sequence[Any], points: Iterable[Call], path: Path)
     return tuple(locations)
 
 
-def map_values_to_layers(operations: Sequence[Any], locations: Sequence[PointLocation]) -> dict[str, str]:
+def map_values_to_layers(operations: Sequence[Operation], locations: Sequence[PointLocation]) -> dict[str, str]:
     """Map each value of a program to its layer: the one that computes it, or the module whose output it leads to.
 
     Args:
@@ -67,32 +88,30 @@ def map_values_to_layers(operations: Sequence[Any], locations: Sequence[PointLoc
     upcoming, last = next(layers, None), OUTERMOST
     layer_of: dict[str, str] = {}
     for operation in operations:
-        outputs = [output.name for output in operation.outputs]
-        source = get_input_name(operation, "x") or get_input_name(operation, "input")  # `input` where it rounds
-        if outputs[0] in sums:
-            layer = sums[outputs[0]]
-        elif operation.type in _LAYER_KINDS and upcoming is not None:
+        if operation.outputs[0] in sums:
+            layer = sums[operation.outputs[0]]
+        elif operation.kind in _LAYERS and upcoming is not None:
             layer = last = upcoming.name
             upcoming = next(layers, None)
-        elif operation.type in _PASS_THROUGH_OPERATORS and source in layer_of:
-            layer = layer_of[source]
+        elif operation.kind in _PASS_THROUGH_OPERATORS and operation.source in layer_of:
+            layer = layer_of[operation.source]
         else:
             layer = last if upcoming is None else upcoming.input_module or OUTERMOST
-        layer_of |= dict.fromkeys(outputs, layer)
+        layer_of |= dict.fromkeys(operation.outputs, layer)
     return layer_of
 
 
-def _check_layers(
-    layers: Sequence[Any], points: Sequence[Call], shapes: Mapping[str, tuple[int, ...]], path: Path
-) -> None:
+def _check_layers(layers: Sequence[Operation], points: Sequence[Call], path: Path) -> None:
     """Raise `BadArtifact` unless the layers of a program have the kinds and shapes of the deploy form's."""
     layer_points = [point for point in points if point.kind != "residual"]
     expected = [(point.kind, point.weight_shape) for point in layer_points]
-    actual = [(_LAYER_KINDS[layer.type], shapes.get(get_input_name(layer, "weight"), ())) for layer in layers]
-    if actual == expected:
+    actual = [(layer.kind, layer.weight_shape) for layer in layers]
+    if len(actual) == len(expected) and all(map(_is_same_layer, actual, expected)):
         return
     pairs = zip(layer_points, expected, actual, strict=False)
-    difference = next((f"{point.name} is {want}, here it is {got}" for point, want, got in pairs if want != got), "")
+    difference = next(
+        (f"{point.name} is {want}, here it is {got}" for point, want, got in pairs if not _is_same_layer(got, want)), ""
+    )
     raise BadArtifact(
         f"The layers of {path.name} are not its checkpoint's: {difference or f'{len(actual)} of {len(expected)}'}.",
         why="shvit-mobile finds layers by the order and the shapes of their weights.",
@@ -100,22 +119,28 @@ def _check_layers(
     )
 
 
-def _find_sums(operations: Sequence[Any], points: Sequence[Call], path: Path) -> list[str]:
+def _is_same_layer(actual: tuple[str, tuple[int, ...]], expected: tuple[str, tuple[int, ...]]) -> bool:
+    """Return whether kinds and shapes are equal; a linear layer may be a convolution of one position."""
+    kind, shape = expected
+    return actual == expected or (kind == "linear" and actual == ("conv", (*shape, 1, 1)))
+
+
+def _find_sums(operations: Sequence[Operation], points: Sequence[Call], path: Path) -> list[str]:
     """Return the values of the residual sums of `points`: where the same number of sums lies between the same layers.
 
     Raises:
         BadArtifact: If the numbers differ.
     """
-    computed = {output.name for operation in operations for output in operation.outputs}
+    computed = {name for operation in operations for name in operation.outputs}
     dependent, found, expected = set[str](), list[list[str]]([[]]), list[list[str]]([[]])
     for operation in operations:
-        names = [name for name in iterate_input_names(operation) if name in dependent or name not in computed]
+        names = [name for name in operation.inputs if name in dependent or name not in computed]
         if names:
-            dependent.update(output.name for output in operation.outputs)
-        if operation.type in _LAYER_KINDS:
+            dependent.update(operation.outputs)
+        if operation.kind in _LAYERS:
             found.append([])
-        elif operation.type == "add" and len(set(names)) == 2:
-            found[-1].append(operation.outputs[0].name)
+        elif operation.kind == "add" and len(set(names)) == 2:
+            found[-1].append(operation.outputs[0])
     for point in points:
         if point.kind == "residual":
             expected[-1].append(point.name)
@@ -144,36 +169,26 @@ def _follow_pass_through(
     last, found = value, None
     while len(users[value]) == 1:
         operation = users[value][0]
-        if operation.type == "relu":
+        if operation.kind == "relu":
             found = (0.0, inf)
-        elif operation.type in _LIMITING_OPERATORS and limits is not None:
+        elif operation.kind in _LIMITING_OPERATORS and limits is not None:
             found = limits
-        elif operation.type not in _PASS_THROUGH_OPERATORS:
+        elif operation.kind not in _PASS_THROUGH_OPERATORS:
             break
-        value = operation.outputs[0].name
-        last = last if operation.type == "quantize" else value
+        value = operation.outputs[0]
+        last = last if operation.kind == "quantize" else value
     return last, found
 
 
-def _is_product_with_constant(operation: Any, constants: Container[str]) -> bool:
-    computed = [name for name in iterate_input_names(operation) if name not in constants]
-    return operation.type in _PRODUCT_OPERATORS and len(computed) == 1
+def _is_product_with_constant(operation: Operation, constants: Container[str]) -> bool:
+    computed = [name for name in operation.inputs if name not in constants]
+    return operation.kind in _PRODUCT_OPERATORS and len(computed) == 1
 
 
-def _map_users(operations: Iterable[Any]) -> UserMap:
+def _map_users(operations: Iterable[Operation]) -> UserMap:
     """Map each value to the operations that take it."""
     users: UserMap = defaultdict(list)
     for operation in operations:
-        for name in iterate_input_names(operation):
+        for name in operation.inputs:
             users[name].append(operation)
     return users
-
-
-def _collect_shapes(operations: Iterable[Any]) -> dict[str, tuple[int, ...]]:
-    """Return the declared shape of each tensor by name."""
-    return {
-        output.name: read_shape(output.type.tensorType)
-        for operation in operations
-        for output in operation.outputs
-        if output.type.WhichOneof("type") == "tensorType"
-    }

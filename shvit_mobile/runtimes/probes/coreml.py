@@ -17,10 +17,16 @@ from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.deploy.wiring import Call
 from shvit_mobile.runtimes.coreml import REFERENCE_ENGINE, prepare_images
 from shvit_mobile.runtimes.mil.program import ComputeMode, CoreMLProgram, declares_fp16
-from shvit_mobile.runtimes.probes.alignment import locate_points, map_values_to_layers
+from shvit_mobile.runtimes.probes.alignment import Operation, locate_points, map_values_to_layers
 from shvit_mobile.runtimes.probes.protocols import ObservedValue, ValueCallback
-from shvit_mobile.targets.coreml.spec.package import MLPackage, get_input_name, list_operations, map_producers
-from shvit_mobile.targets.coreml.spec.values import decode_constant, to_python
+from shvit_mobile.targets.coreml.spec.package import (
+    MLPackage,
+    get_input_name,
+    iterate_input_names,
+    list_operations,
+    map_producers,
+)
+from shvit_mobile.targets.coreml.spec.values import decode_constant, read_shape, to_python
 from shvit_mobile.targets.opened_package import OpenedPackage
 
 # They sum the squares of their input over `axes`.
@@ -44,7 +50,8 @@ class CoreMLActivationProbe:
         """
         self._artifact, self._package = artifact, OpenedPackage(artifact.path)
         self._program = CoreMLProgram(self._package.path)
-        self.locations = locate_points(list_operations(MLPackage(self._package.path)), points, artifact.path)
+        operations = _describe_operations(list_operations(MLPackage(self._package.path)))
+        self.locations = locate_points(operations, points, artifact.path)
         self._names = {location.value: location.point.name for location in self.locations}
 
     def run_free(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
@@ -79,7 +86,8 @@ class CoreMLActivationObserver:
         package = MLPackage(self._package.path)
         operations = list_operations(package)
         self.computes_in_fp16 = declares_fp16(operations)
-        layers = map_values_to_layers(operations, locate_points(operations, points, artifact.path))
+        described = _describe_operations(operations)
+        layers = map_values_to_layers(described, locate_points(described, points, artifact.path))
         self._values = {
             output.name: ObservedValue(output.name, layers[output.name], operation.type)
             for operation in operations
@@ -111,6 +119,26 @@ class CoreMLActivationObserver:
         for result, axes in self._sums[name]:
             on_value(self._values[result].with_part("sum"), _sum_over_axes(value, axes))
         return value if rounds else None
+
+
+def _describe_operations(operations: Sequence[Any]) -> list[Operation]:
+    """Return what `alignment` needs to know of operations of MIL."""
+    shapes = {
+        output.name: read_shape(output.type.tensorType)
+        for operation in operations
+        for output in operation.outputs
+        if output.type.WhichOneof("type") == "tensorType"
+    }
+    return [
+        Operation(
+            kind=operation.type,
+            inputs=tuple(iterate_input_names(operation)),
+            outputs=tuple(output.name for output in operation.outputs),
+            source=get_input_name(operation, "x") or get_input_name(operation, "input"),  # `input` where it rounds
+            weight_shape=shapes.get(get_input_name(operation, "weight"), ()),
+        )
+        for operation in operations
+    ]
 
 
 def _find_reductions(

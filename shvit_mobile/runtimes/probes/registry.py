@@ -17,9 +17,9 @@ _PROBE_CLASSES: dict[QualifiedTarget, tuple[str, str]] = {
     "executorch-coreml": ("shvit_mobile.runtimes.probes.coreml", "CoreMLActivationProbe"),
     "onnx": ("shvit_mobile.runtimes.probes.onnx", "ONNXActivationProbe"),
     "litert": ("shvit_mobile.runtimes.probes.litert", "LiteRTActivationProbe"),
+    "coreai": ("shvit_mobile.runtimes.probes.coreai", "CoreAIActivationProbe"),
 }
 OPAQUE_TARGETS: dict[QualifiedTarget, str] = {
-    "coreai": "Its packages do not name operators after layers, and this experimental target does not locate them yet.",
     "executorch": "An XNNPACK delegate is one operator to ExecuTorch, and its Python runtime is built without ETDump, "
     "so no value between the input and the logits is visible.",
     "executorch-vulkan": "Nothing on this machine runs a Vulkan delegate.",

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from importlib.util import find_spec
 from multiprocessing import Pipe
@@ -40,18 +41,18 @@ class CoreAIProcess:
 
     Attributes:
         facts: What `worker.py` says about the package after reading it: for "inspect" the fields of an inventory, for
-            "run" the signature.
+            "run" the signature, for "expose" the operators.
     """
 
     facts: dict[str, Any]
 
-    def __init__(self, path: Path, command: Literal["inspect", "run", "check"]) -> None:
+    def __init__(self, path: Path, command: Literal["inspect", "run", "expose", "check"]) -> None:
         """Start the process and read the package in it.
 
         Args:
             path: The package.
-            command: "inspect" to read its facts only, "run" to compile it as well, "check" to write and run a package
-                of its own at `path`.
+            command: "inspect" to read its facts only, "run" to compile it as well, "expose" to prepare `expose`,
+                "check" to write and run a package of its own at `path`.
 
         Raises:
             BadArtifact: If it is no `.aimodel` package, or is damaged.
@@ -91,6 +92,22 @@ class CoreAIProcess:
         with suppress(OSError):  # if the process has died, `_receive` raises
             self._pipe.send_bytes(values)
         return self._receive()
+
+    def expose(self, values: Sequence[str], free: Path, forced: Path) -> None:
+        """Write two packages that show some values of this one, once.
+
+        Args:
+            values: Their names in the facts.
+            free: The package in which they are additional outputs, called as they are. Its folder does not exist.
+            forced: The package in which each use of one is also an additional input, called "NAME (given)".
+
+        Raises:
+            BadArtifact: If the library fails.
+        """
+        request = {"exposed": list(values), "free": str(free), "forced": str(forced)}
+        with suppress(OSError):
+            self._pipe.send_bytes(json.dumps(request).encode())
+        self._receive()
 
     def close(self) -> None:
         """End the process at once."""

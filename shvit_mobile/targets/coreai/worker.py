@@ -1,12 +1,13 @@
 """Read and run an `.aimodel` package with Apple's Core AI: a program of its own, at the other end of `process.py`.
 
-Usage: `worker.py PIPE inspect|run|check PACKAGE`: the file descriptor of a connection, what to do, and the package. It
-imports neither torch nor shvit-mobile, which would take seconds.
+Usage: `worker.py PIPE inspect|run|expose|check PACKAGE`: the file descriptor of a connection, what to do, and the
+package. It imports neither torch nor shvit-mobile, which would take seconds.
 
 The first message is a `+` with the facts in JSON. After "run", each message with the float32 values of the inputs is
-answered by a `+` with the float32 values of the outputs, one tensor after the other. "check" writes a package of its
-own and runs it once. Instead of any answer there may be a `!` with an error message, or a `?` if the library cannot be
-loaded.
+answered by a `+` with the float32 values of the outputs, one tensor after the other. After "expose", a message with the
+names of values and two paths in JSON is answered when two packages are written there, see `_write_exposed`. "check"
+writes a package of its own and runs it once. Instead of any answer there may be a `!` with an error message, or a `?`
+if the library cannot be loaded.
 """
 
 import asyncio
@@ -67,6 +68,12 @@ def main(descriptor: str, command: str, path: str) -> None:
             pipe.send_bytes(DONE + json.dumps({"version": version("coreai-core")}).encode())
         elif command == "inspect":
             pipe.send_bytes(DONE + json.dumps(count_contents(asset.program)).encode())
+        elif command == "expose":
+            program = asset.program  # another one each time
+            names = _name_values(program)
+            pipe.send_bytes(DONE + json.dumps({"operators": _describe_operators(program, names)}).encode())
+            _write_exposed(program, names, **json.loads(pipe.recv_bytes()))
+            pipe.send_bytes(DONE)
         else:
             with suppress(EOFError, OSError):
                 asyncio.run(_serve(pipe, asset))
@@ -112,7 +119,7 @@ async def _serve(pipe: Connection, asset: Any) -> None:
             parts = np.split(values, ends[:-1])
             try:
                 given = {
-                    name: NDArray(np.array(part).reshape(tensor.shape))
+                    name: NDArray(np.array(part, tensor.dtype).reshape(tensor.shape))
                     for (name, tensor), part in zip(inputs, parts, strict=True)
                 }
                 computed = await function(given)
@@ -139,6 +146,88 @@ def count_contents(program: Any) -> dict[str, Any]:
         "weight_bytes": dict(sorted(sizes.items())),
         "quantized_layers": quantized,
     }
+
+
+def _find_main(program: Any) -> Any:
+    return next(graph for graph in program._module._mlir_module.body.operations if _is_main(graph)).operation
+
+
+def _name_values(program: Any) -> dict[Any, str]:
+    """Return a name for each value of the main graph: that of an input, or a number."""
+    main = _find_main(program)
+    attributes = main.attributes["arg_attrs"]
+    names = {
+        value: attributes[index]["coreai.name"].value for index, value in enumerate(main.regions[0].blocks[0].arguments)
+    }
+    for operation in _iterate_operations(main):
+        for value in operation.operation.results:
+            names[value] = f"%{len(names)}"
+    return names
+
+
+def _describe_operators(program: Any, names: dict[Any, str]) -> list[dict[str, Any]]:
+    """Return the operators of the main graph, with the names of their values, and the shape of the first result."""
+    found = []
+    for operation in _iterate_operations(_find_main(program)):
+        kind, results = get_operator_name(operation), list(operation.operation.results)
+        if results:
+            found.append(
+                {
+                    "operator": _get_callee(operation) if kind == "invoke" else kind,
+                    "inputs": [names[value] for value in operation.operation.operands],
+                    "outputs": [names[value] for value in results],
+                    "shape": list(results[0].type.shape),
+                }
+            )
+    return found
+
+
+def _write_exposed(program: Any, names: dict[Any, str], exposed: list[str], free: str, forced: str) -> None:
+    """Write a package with values as additional outputs, and another in which each use of them is an input instead.
+
+    Args:
+        program: The program, which is changed.
+        names: The names of its values.
+        exposed: The names of the values.
+        free: The first package. An output has the name of its value.
+        forced: The second one. An input is called "NAME (given)".
+    """
+    from coreai._compiler import ir
+    from coreai.authoring import AIProgram
+
+    module, main = program._module._mlir_module, _find_main(program)
+    block, values = main.regions[0].blocks[0], {name: value for value, name in names.items()}
+    chosen = [values[name] for name in exposed]
+
+    def save(path: str) -> None:
+        Path(path).parent.mkdir()
+        AIProgram._from_mlir_module(module).save_asset(Path(path))
+
+    def extend(attribute: str, added: list[str]) -> None:
+        """Name additional inputs or outputs."""
+        named = [ir.DictAttr.get({"coreai.name": ir.StringAttr.get(name)}) for name in added]
+        main.attributes[attribute] = ir.ArrayAttr.get([*ir.ArrayAttr(main.attributes[attribute]), *named])
+
+    with module.context, ir.Location.unknown():
+        last = block.operations[len(block.operations) - 1].operation
+        results = [*last.operands, *chosen]
+
+        def set_outputs() -> None:
+            nonlocal last
+            ended = ir.Operation.create(last.name, operands=results, ip=ir.InsertionPoint(last))
+            last.erase()
+            last = ended
+            types = [value.type for value in block.arguments], [value.type for value in results]
+            main.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(*types))
+
+        set_outputs()
+        extend("res_attrs", exposed)
+        save(free)
+        for value in chosen:
+            value.replace_all_uses_with(block.add_argument(value.type, ir.Location.unknown()))
+        set_outputs()
+        extend("arg_attrs", [f"{name} (given)" for name in exposed])
+        save(forced)
 
 
 def get_operator_name(operation: Any) -> str:

@@ -1,7 +1,7 @@
 """Write `schemas/vectors/`, which the tests in Python, Swift and Kotlin all read.
 
 `percentiles.json` holds NumPy's percentiles, `ratios.json` ratios of latencies with intervals that are counted out,
-`reductions.json` the scale at which photos are decoded,
+`reductions.json` the scale at which photos are decoded, `detection.json` maps of detectors and their boxes,
 `preprocessing/` pictures and the pixels that Pillow makes of them, so that no implementation is its own judge. Pictures
 and pixels are raw: bytes of rows, columns, channels.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+from detection_vectors import build_detection_cases
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -173,6 +174,12 @@ def main() -> None:
     rule = "the sides of the upright photo; with the option, of a JPEG"
     text = json.dumps({"rule": rule, "cases": build_reduction_cases()}, indent=1)
     (FOLDER / "reductions.json").write_text(text + "\n", encoding="utf-8")
+    rule = (
+        "boxes in this order, of these classes; scores equal within 1e-6, and corners (left, top, right, bottom, in "
+        "pixels of the picture) within 1e-4 of the picture's longer side"
+    )
+    text = json.dumps({"rule": rule, "cases": build_detection_cases()}, separators=(",", ":"))
+    (FOLDER / "detection.json").write_text(text + "\n", encoding="utf-8")
     write_preprocessing(FOLDER / "preprocessing")
     print(f"{FOLDER.relative_to(FOLDER.parent.parent)}: {sum(1 for _ in FOLDER.rglob('*.*'))} files")
 

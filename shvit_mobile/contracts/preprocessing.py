@@ -114,6 +114,15 @@ class Preprocessing:
             return cover_height, cover_height * width // height
         return cover_width * height // width, cover_width
 
+    def compute_image_map(self, height: int, width: int) -> "ImageMap":
+        """Compute where positions of the model's input lie in an image of `height` x `width` pixels."""
+        part_height, part_width = self._compute_middle_size(height, width)
+        resized_height, resized_width = self.compute_resized_size(part_height, part_width)
+        top, left = self._compute_crop_origin(resized_height, resized_width)
+        y_scale, x_scale = part_height / resized_height, part_width / resized_width
+        part_top, part_left = (height - part_height) // 2, (width - part_width) // 2
+        return ImageMap(x_scale, part_left + left * x_scale, y_scale, part_top + top * y_scale, height, width)
+
     def preprocess_image(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop an upright RGB image, as `decode_image` returns it.
 
@@ -134,7 +143,7 @@ class Preprocessing:
         (height, width), resampling = self.size, Image.Resampling[self.interpolation.upper()]
         image = self._crop_middle(image)
         resized_height, resized_width = self.compute_resized_size(image.height, image.width)
-        top, left = round((resized_height - height) / 2), round((resized_width - width) / 2)
+        top, left = self._compute_crop_origin(resized_height, resized_width)
         # Pillow resizes rows, then columns; from version 13 it starts with the columns of tall images
         # (python-pillow/Pillow#9549), which rounds differently. Two calls fix the order. Cropping after each gives the
         # same bits as cropping at the end, and saves time.
@@ -161,18 +170,44 @@ class Preprocessing:
         """Compute (height, width), in pixels, that the resized image covers."""
         return int(self.size[0] / self.crop_ratio), int(self.size[1] / self.crop_ratio)
 
+    def _compute_crop_origin(self, resized_height: int, resized_width: int) -> tuple[int, int]:
+        """Compute (top, left) of the crop in the resized image; halves round to even."""
+        return round((resized_height - self.size[0]) / 2), round((resized_width - self.size[1]) / 2)
+
     def _crop_middle(self, image: Image.Image) -> Image.Image:
         """Crop an image that is too long to its middle."""
+        height, width = self._compute_middle_size(image.height, image.width)
+        top, left = (image.height - height) // 2, (image.width - width) // 2
+        whole = (height, width) == (image.height, image.width)
+        return image if whole else image.crop((left, top, left + width, top + height))
+
+    def _compute_middle_size(self, height: int, width: int) -> tuple[int, int]:
+        """Compute (height, width) of the middle of an image that is resized; usually it is all of the image."""
         cover_height, cover_width = self._compute_cover_size()
         if self.resize_mode == "squash":
             max_height, max_width = _MAX_SHRINKING * cover_height, _MAX_SHRINKING * cover_width
         else:
-            max_height = -(-_MAX_OVERSIZE * cover_height * image.width // cover_width)
-            max_width = -(-_MAX_OVERSIZE * cover_width * image.height // cover_height)
-        height, width = _limit_length(image.height, max_height), _limit_length(image.width, max_width)
-        top, left = (image.height - height) // 2, (image.width - width) // 2
-        whole = (height, width) == (image.height, image.width)
-        return image if whole else image.crop((left, top, left + width, top + height))
+            max_height = -(-_MAX_OVERSIZE * cover_height * width // cover_width)
+            max_width = -(-_MAX_OVERSIZE * cover_width * height // cover_height)
+        return _limit_length(height, max_height), _limit_length(width, max_width)
+
+
+@dataclass(frozen=True)
+class ImageMap:
+    """Where positions of a model's input lie in an image: at (x * x_scale + x_offset, y * y_scale + y_offset).
+
+    Attributes:
+        x_scale, y_scale: Pixels of the image per pixel of the input.
+        x_offset, y_offset: The position of the input's top left corner in the image, in pixels.
+        height, width: The size of the image in pixels.
+    """
+
+    x_scale: float
+    x_offset: float
+    y_scale: float
+    y_offset: float
+    height: int
+    width: int
 
 
 def _limit_length(length: int, limit: int) -> int:

@@ -1,0 +1,1 @@
+"""Detectors after inference: boxes from raw maps, and how good they are. Needs no torch."""

@@ -415,6 +415,19 @@ def _hardsigmoid(call: OperatorCall, x: Tensor) -> Tensor:
     return F.hardtanh(x + _get_number(call, x, "offset", 3.0), 0.0, 6.0) * _get_number(call, x, "factor", 1 / 6)
 
 
+def _gelu(call: OperatorCall, x: Tensor, *, approximate: str = "none") -> Tensor | None:
+    """Rewrite the approximation by tanh as a product with a sigmoid: XNNPACK would compute GELU by erf instead."""
+    if approximate != "tanh":
+        return None
+    square = x * x * _get_number(call, x, "cubic", 0.044715) + _get_number(call, x, "one", 1.0)
+    return x * torch.sigmoid(x * _get_number(call, x, "factor", math.sqrt(8 / math.pi)) * square)
+
+
+def _silu(call: OperatorCall, x: Tensor) -> Tensor:
+    """Rewrite SiLU as what it is: lowered by itself, one of fp16 becomes the same between casts."""
+    return x * torch.sigmoid(x)
+
+
 # -- Pools and layers --------------------------------------------------------------------------------------------------
 
 
@@ -546,6 +559,8 @@ XNNPACK_OPERATORS: Mapping[str, OperatorRewrite] = {
     **dict.fromkeys(("clamp", "clamp_", "clamp_min", "clamp_min_"), _clamp),
     **dict.fromkeys(("clamp_max", "clamp_max_"), _clamp_max),
     **dict.fromkeys(("hardsigmoid", "hardsigmoid_"), _hardsigmoid),
+    "gelu": _gelu,
+    **dict.fromkeys(("silu", "silu_"), _silu),
     "adaptive_avg_pool2d": _adaptive_avg_pool2d,
     "avg_pool1d": _avg_pool1d,
     "avg_pool2d": _avg_pool2d,

@@ -1,16 +1,25 @@
 """Half precision takes the mean from pixels without a rounding, and the model answers as before."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
+from executorch.runtime import Runtime
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import MeanSubtraction
 from shvit_mobile.deploy.fp16_form import MEAN_STEP, HalfPrecision, rewrite_for_fp16
+from shvit_mobile.deploy.rewriting import rewrite_operators
+from shvit_mobile.deploy.xnnpack_operators import XNNPACK_OPERATORS
 from shvit_mobile.errors import VerificationFailed
+from shvit_mobile.targets.executorch import lower_to_program
+from shvit_mobile.targets.pte import inspect_program
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels
 from tests.programs import SIZE, SMALL
 
@@ -75,3 +84,38 @@ def test_a_graph_that_names_its_dtype_computes_in_half_precision() -> None:
     images = torch.full((1, 2, 3, 5), 2.0**-12)
     graph = export_model(Model(), images).module()
     assert torch.equal(HalfPrecision(graph)(images), torch.ones_like(images))
+
+
+class Curve(nn.Module):
+    """A function of each pixel."""
+
+    def __init__(self, compute: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.compute = compute
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.compute(x)
+
+
+@pytest.mark.parametrize(
+    ("compute", "error"),
+    [
+        (F.gelu, 0.0),
+        (lambda x: F.gelu(x, approximate="tanh"), 2.0**-8),
+        (F.silu, 2.0**-9),
+        (lambda x: F.gelu(F.gelu(x)), 2.0**-11),
+    ],
+    ids=["gelu", "gelu by tanh", "silu", "two gelus"],
+)
+def test_activations_that_xnnpack_lacks_in_half_precision_stay_in_its_delegate(
+    compute: Callable[[Tensor], Tensor], error: float, tmp_path: Path
+) -> None:
+    values = torch.linspace(-9, 9, 3 * 31 * 17).half().float().reshape(1, 3, 31, 17)
+    rewritten = rewrite_operators(Curve(compute), values, XNNPACK_OPERATORS, "XNNPACK")
+    lower_to_program(HalfPrecision(rewritten), values.shape, tmp_path / "program.pte")
+    delegation = inspect_program(tmp_path / "program.pte").delegation
+    assert delegation.delegates == 1
+    assert delegation.left_operators == {}
+    method = Runtime.get().load_program(tmp_path / "program.pte").load_method("forward")
+    # The rounding of the result, and the error of what is computed in fp16.
+    torch.testing.assert_close(method.execute([values])[0], compute(values), rtol=2.0**-11 + error, atol=1e-6 + error)

@@ -15,4 +15,4 @@ dependencyResolutionManagement {
 }
 
 rootProject.name = "shvit-android"
-include(":shvit-core", ":shvit", ":shvit-camerax", ":app")
+include(":shvit-core", ":shvit", ":shvit-litert", ":shvit-camerax", ":app")

@@ -62,7 +62,7 @@ def embed(
         return
     _print_plans(plans, app, dry_run=dry_run)
     if not dry_run:
-        print_table("", *(f"{number}. {step}" for number, step in enumerate(_describe_next_steps(app), 1)))
+        print_table("", *(f"{number}. {step}" for number, step in enumerate(_describe_next_steps(plans, app), 1)))
 
 
 def _print_plans(plans: Sequence[EmbedPlan], app: App, *, dry_run: bool) -> None:
@@ -81,7 +81,7 @@ def _print_plans(plans: Sequence[EmbedPlan], app: App, *, dry_run: bool) -> None
     )
 
 
-def _describe_next_steps(app: App) -> list[str]:
+def _describe_next_steps(plans: Sequence[EmbedPlan], app: App) -> list[str]:
     """Return what the user has to do next."""
     from shvit_mobile.apps.embed import format_undo_command
 
@@ -93,9 +93,10 @@ def _describe_next_steps(app: App) -> list[str]:
             "Run the app on a phone: times from a simulator are meaningless.",
         ]
     else:
+        suffixes = " and ".join(f'"{suffix}"' for suffix in sorted({one.artifact.path.suffix[1:] for one in plans}))
         begin = [
             f"Open {app.root} in Android Studio and let Gradle sync.",
-            'Check that the build has androidResources { noCompress += "pte" }, so that programs load quickly.',
+            f"Check that androidResources in the build adds {suffixes} to noCompress, so that models load quickly.",
             "Run the release variant on a phone: times from a debug build are meaningless.",
         ]
     return [

@@ -678,7 +678,8 @@ EmbeddedArtifactsArgument = Annotated[
 App = Annotated[Path | None, option(None, "The app's source tree.", "--into", metavar="ios_demo|android_demo|PATH")]
 Undo = Annotated[bool, option(None, "Remove what was embedded, and nothing else.", "--undo")]
 AnyVersion = Annotated[
-    bool, option(None, "Accept an app that links another ExecuTorch; it may not run the program.", "--any-version")
+    bool,
+    option(None, "Accept an app that links another version of the runtime; it may not run the model.", "--any-version"),
 ]
 Install = Annotated[
     Literal["arm64", "litert"] | None,

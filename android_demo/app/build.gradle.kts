@@ -15,7 +15,7 @@ android {
         versionCode = 1
         versionName = "0.1.0"
         testInstrumentationRunner = "androidx.test.runner.AndroidJUnitRunner"
-        // The architectures of ExecuTorch's library.
+        // The architectures of ExecuTorch's library, which LiteRT has, too.
         ndk.abiFilters += listOf("arm64-v8a", "x86_64")
     }
 
@@ -29,9 +29,9 @@ android {
         }
     }
 
-    // Programs hardly compress, and uncompressed assets are copied faster.
+    // Models hardly compress, and uncompressed assets are copied faster.
     androidResources {
-        noCompress += "pte"
+        noCompress += listOf("pte", "tflite")
     }
 
     compileOptions {
@@ -50,6 +50,8 @@ kotlin {
 
 dependencies {
     implementation(project(":shvit-camerax"))
+    // Only for `.tflite`.
+    implementation(project(":shvit-litert"))
     implementation(libs.camera.lifecycle)
     implementation(libs.camera.view)
     implementation(libs.androidx.lifecycle.runtime)

@@ -10,21 +10,69 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from shvit_mobile.apps.projects import SYSTEM_NAMES, App, AppKind, ExecuTorchPin
+from shvit_mobile.apps.projects import SYSTEM_NAMES, App, AppKind
 from shvit_mobile.apps.record import RECORD_NAME, EmbeddedModel, EmbedRecord, find_changed_files, hash_files
 from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_manifest_path, read_goldens
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
-from shvit_mobile.contracts.manifest import Delegate, QualifiedTarget
+from shvit_mobile.contracts.manifest import Delegate, QualifiedTarget, Target
 from shvit_mobile.contracts.outputs import list_missing_folders, lock_folder, remove_folders_if_empty, write_atomically
 from shvit_mobile.errors import BadApp, BadArtifact, OutputExists
 
 _LABELS_NAME = "labels.txt"
 _RUNNABLE_TARGETS: dict[AppKind, tuple[QualifiedTarget, ...]] = {
     "ios": ("coreml", "executorch", "executorch-coreml"),
-    "android": ("executorch",),
+    "android": ("executorch", "litert"),
 }
 # The library of ExecuTorch's backend for each delegate.
 _BACKENDS: dict[Delegate, str] = {"xnnpack": "backend_xnnpack", "coreml": "backend_coreml"}
+
+
+@dataclass(frozen=True)
+class _Runtime:
+    """A runtime that an app links in a version.
+
+    Attributes:
+        name: Its name.
+        package: The Python package that ran the artifact, in the manifest's versions.
+        runs_older: Whether it also runs what an older version ran.
+        why: What happens in another version.
+        declarations: What to write into which file of an app, by system; "{0}" stands for the version.
+    """
+
+    name: str
+    package: str
+    runs_older: bool
+    why: str
+    declarations: dict[AppKind, str]
+
+    def runs(self, version: str, exporter_version: str) -> bool:
+        """Return whether a version runs what the exporter's ran; a local suffix after a plus does not matter."""
+        try:
+            ours, theirs = Version(Version(version).public), Version(Version(exporter_version).public)
+        except InvalidVersion:
+            return version == exporter_version
+        return ours >= theirs if self.runs_older else ours == theirs
+
+
+_RUNTIMES: dict[Target, _Runtime] = {
+    "executorch": _Runtime(
+        "ExecuTorch",
+        "executorch",
+        runs_older=False,
+        why="A program is only guaranteed to run with the version that wrote it.",
+        declarations={
+            "ios": "ExecuTorch {0} in Package.swift",
+            "android": 'executorch = "{0}" in gradle/libs.versions.toml',
+        },
+    ),
+    "litert": _Runtime(
+        "LiteRT",
+        "ai-edge-litert",
+        runs_older=True,
+        why="An older LiteRT may not know the model's operators.",
+        declarations={"android": 'implementation("com.google.ai.edge.litert:litert:{0}") in app/build.gradle.kts'},
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -47,18 +95,18 @@ class EmbedPlan:
 
 
 def plan_embeds(artifacts: Iterable[Artifact], app: App, *, any_version: bool = False) -> tuple[EmbedPlan, ...]:
-    """Check that artifacts are complete and run in `app`; with `any_version` its ExecuTorch may differ.
+    """Check that artifacts are complete and run in `app`; with `any_version` its runtime may differ.
 
     Raises:
         BadArtifact: If one has no goldens or wrong ones, if the app's system cannot run it, or if two have one name.
-        BadApp: If the app links another ExecuTorch than the exporter's, or none.
+        BadApp: If the app does not link the artifact's runtime, or links a version that may not run it.
     """
     plans = [_plan_embed(artifact, app) for artifact in artifacts]
     for index, one in enumerate(plans):
         if any(other.folder == one.folder for other in plans[:index]):
             raise BadArtifact(f"{one.artifact.path.name} is given twice.", why="Each model has a folder of its name.")
-        if one.artifact.manifest.target == "executorch" and not any_version:
-            _check_executorch_version(one.artifact, app)
+        if not any_version and (runtime := _RUNTIMES.get(one.artifact.manifest.target)):
+            _check_runtime(one.artifact, runtime, app)
         # An app that names no ExecuTorch gets it from another package, whose backends are unknown.
         if app.kind == "ios" and app.pins:
             _check_backend(one.artifact, app)
@@ -118,36 +166,26 @@ def _list_kernels(operator: str) -> tuple[str, ...]:
     return ("kernels_optimized", "kernels_portable")
 
 
-def _check_executorch_version(artifact: Artifact, app: App) -> None:
-    """Raise `BadApp` unless the app links the ExecuTorch version that wrote the program."""
-    name, writer = artifact.path.name, artifact.manifest.versions.get("executorch", "unknown")
-    declarations = {
-        "ios": "ExecuTorch {0} in Package.swift",
-        "android": 'executorch = "{0}" in gradle/libs.versions.toml',
-    }
-    declaration = declarations[app.kind].format(writer)
-    if not app.pins:
+def _check_runtime(artifact: Artifact, runtime: _Runtime, app: App) -> None:
+    """Raise `BadApp` unless the app links a version of the runtime that runs the artifact."""
+    name, writer = artifact.path.name, artifact.manifest.versions.get(runtime.package, "unknown")
+    declaration = f"Write {runtime.declarations[app.kind].format(writer)}"
+    newer, again = (" or newer", "") if runtime.runs_older else ("", ", export it again with {0}=={1}")
+    pins = [pin for pin in app.pins if pin.target == artifact.manifest.target]
+    if not pins:
         raise BadApp(
-            f"{app.root} names no version of ExecuTorch, and {name} needs {writer}.",
-            why="A program is only guaranteed to run with the version that wrote it.",
-            hint=f"Write {declaration}, or set `any_version=True`.",
+            f"{app.root} names no version of {runtime.name}, and {name} needs {writer}{newer}.",
+            why=runtime.why,
+            hint=f"{declaration}, or set `any_version=True`.",
         )
-    for pin in app.pins:
-        if not _is_same_version(pin, writer):
+    for pin in pins:
+        if not runtime.runs(pin.version, writer):
+            need = f"needs {writer}{newer}" if runtime.runs_older else f"was written by {writer}"
             raise BadApp(
-                f"The app links ExecuTorch {pin.version} ({os.path.relpath(pin.file, app.root)}), {name} was "
-                f"written by {writer}.",
-                why="A program is only guaranteed to run with the version that wrote it.",
-                hint=f"Write {declaration}, export it again with executorch=={pin.version}, or set `any_version=True`.",
+                f"The app links {runtime.name} {pin.version} ({os.path.relpath(pin.file, app.root)}), {name} {need}.",
+                why=runtime.why,
+                hint=f"{declaration}{again.format(runtime.package, pin.version)}, or set `any_version=True`.",
             )
-
-
-def _is_same_version(pin: ExecuTorchPin, exporter_version: str) -> bool:
-    """Return whether both versions are equal, apart from a local suffix after a plus."""
-    try:
-        return Version(pin.version).public == Version(exporter_version).public
-    except InvalidVersion:
-        return pin.version == exporter_version
 
 
 def _format_labels(artifact: Artifact) -> str:

@@ -1,4 +1,4 @@
-"""Recognizes an app's source tree: its system, its folder of models, and the ExecuTorch version it links."""
+"""Recognizes an app's source tree: its system, its folder of models, and the runtimes that it links."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shvit_mobile.contracts.files import MAX_TEXT_BYTES, read_bytes
+from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.errors import BadApp
 
@@ -29,17 +30,28 @@ _FRAMEWORK_PIN = re.compile(r'ossci-ios\.s3\.amazonaws\.com/executorch/[^"\s]*?-
 _LIBRARIES = re.compile(r"\b((?:kernels|backend)_[a-z]+)(?:_debug)?\b")
 _LOCAL_PACKAGE = re.compile(r'isa = XCLocalSwiftPackageReference;\s*relativePath = "?([^";]+)"?;')
 _XCODE_PIN = re.compile(rf'{_REPOSITORY_PATTERN}[^/]*?(?:branch|version|minimumVersion) = "?{_VERSION_PATTERN}')
-_GRADLE_PIN = re.compile(r"org\.pytorch:executorch-android[\w-]*:(\d[\w.]*)")
 _ANDROID_PLUGIN = re.compile(r"com\.android\.application|plugins\.android\.application")
-_ANDROID_MODULE = re.compile(r"org\.pytorch:executorch-android[\w-]*")
+# The Maven module of each runtime.
+_ANDROID_MODULES: dict[Target, str] = {
+    "executorch": r"org\.pytorch:executorch-android[\w-]*",
+    "litert": r"com\.google\.ai\.edge\.litert:litert",
+}
+_GRADLE_PINS = {target: re.compile(rf"{module}:(\d[\w.]*)") for target, module in _ANDROID_MODULES.items()}
 
 
 @dataclass(frozen=True)
-class ExecuTorchPin:
-    """An ExecuTorch version that an app links, and the file that names it."""
+class RuntimePin:
+    """The version of a runtime that an app links.
+
+    Attributes:
+        file: The file that names it.
+        version: The version.
+        target: The target whose artifacts the runtime runs.
+    """
 
     file: Path
     version: str
+    target: Target = "executorch"
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,7 @@ class App:
         root: Its folder.
         kind: Its system.
         models: The folder for models; it may not exist yet.
-        pins: Every file that names a version of ExecuTorch; empty if the app links none.
+        pins: Every file that names a version of ExecuTorch or LiteRT; empty if the app links neither.
         libraries: The names of ExecuTorch's libraries of kernels and backends that an iOS app links, such as
             "kernels_optimized" and "backend_coreml". An Android app links all kernels, and XNNPACK.
     """
@@ -58,7 +70,7 @@ class App:
     root: Path
     kind: AppKind
     models: Path
-    pins: tuple[ExecuTorchPin, ...]
+    pins: tuple[RuntimePin, ...]
     libraries: frozenset[str] = frozenset()
 
 
@@ -145,7 +157,7 @@ def _find_android_models_folder(root: Path) -> Path:
     return modules[0] / "src" / "main" / "assets" / "models"
 
 
-def _find_ios_pins(root: Path, projects: list[Path], packages: list[Path]) -> Iterator[ExecuTorchPin]:
+def _find_ios_pins(root: Path, projects: list[Path], packages: list[Path]) -> Iterator[RuntimePin]:
     for package in packages:
         yield from dict.fromkeys([*_match_pins(package, _SWIFT_PIN), *_match_pins(package, _FRAMEWORK_PIN)])
     for project in projects:
@@ -163,7 +175,7 @@ def _find_local_packages(projects: list[Path]) -> Iterator[Path]:
             yield Path(os.path.normpath(project.parent / path / "Package.swift"))
 
 
-def _read_resolved_pins(file: Path) -> Iterator[ExecuTorchPin]:
+def _read_resolved_pins(file: Path) -> Iterator[RuntimePin]:
     """Yield the version that Swift's package manager resolved."""
     try:
         pins = json.loads(_read_source(file) or "{}").get("pins", [])
@@ -171,46 +183,51 @@ def _read_resolved_pins(file: Path) -> Iterator[ExecuTorchPin]:
             if re.search(r"pytorch/executorch(\.git)?$", pin["location"]):
                 state = pin["state"]
                 if match := re.fullmatch(_VERSION_PATTERN, str(state.get("version") or state.get("branch"))):
-                    yield ExecuTorchPin(file, match[1])
+                    yield RuntimePin(file, match[1])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BadApp(f"{file} cannot be read.", why="It should be a file of Swift's package manager.") from None
 
 
-def _find_android_pins(root: Path) -> Iterator[ExecuTorchPin]:
+def _find_android_pins(root: Path) -> Iterator[RuntimePin]:
     yield from _read_catalog_pins(root / "gradle" / _GRADLE_CATALOG_NAME)
     for name in _GRADLE_BUILD_NAMES:
         for build in _find_nearby_files(root, name):
-            yield from _match_pins(build, _GRADLE_PIN)
+            for target, pattern in _GRADLE_PINS.items():
+                yield from _match_pins(build, pattern, target)
 
 
-def _read_catalog_pins(file: Path) -> Iterator[ExecuTorchPin]:
-    """Yield the versions of ExecuTorch in Gradle's catalog."""
+def _read_catalog_pins(file: Path) -> Iterator[RuntimePin]:
+    """Yield the versions of runtimes in Gradle's catalog."""
     try:
         catalog = tomllib.loads(_read_source(file))
         versions, libraries = catalog.get("versions", {}), catalog.get("libraries", {}).values()
-        pinned = [_get_library_version(library, versions) for library in libraries]
-        named = versions.get("executorch")
+        pinned = [
+            (target, _get_library_version(library, versions, target))
+            for target in _ANDROID_MODULES
+            for library in libraries
+        ]
+        named: tuple[Target, Any] = "executorch", versions.get("executorch")
     except (ValueError, AttributeError, RecursionError):
         raise BadApp(f"{file} cannot be read.", why="It should be Gradle's version catalog in TOML.") from None
-    for version in dict.fromkeys(version for version in (*pinned, named) if isinstance(version, str)):
-        yield ExecuTorchPin(file, version)
+    for target, version in dict.fromkeys(pin for pin in (*pinned, named) if isinstance(pin[1], str)):
+        yield RuntimePin(file, version, target)
 
 
-def _get_library_version(library: Any, versions: dict[str, Any]) -> str | None:
-    """Return the version of a library in the catalog if it is ExecuTorch."""
+def _get_library_version(library: Any, versions: dict[str, Any], target: Target) -> str | None:
+    """Return the version of a library in the catalog if it is the runtime of a target."""
     if isinstance(library, str):
-        return match[1] if (match := _GRADLE_PIN.fullmatch(library)) else None
+        return match[1] if (match := _GRADLE_PINS[target].fullmatch(library)) else None
     module = library.get("module") or f"{library.get('group')}:{library.get('name')}"
-    if not _ANDROID_MODULE.fullmatch(module):
+    if not re.fullmatch(_ANDROID_MODULES[target], module):
         return None
     version = library.get("version")
     resolved = versions.get(str(version.get("ref"))) if isinstance(version, dict) else version
     return resolved if isinstance(resolved, str) else None
 
 
-def _match_pins(file: Path, pattern: re.Pattern[str]) -> Iterator[ExecuTorchPin]:
+def _match_pins(file: Path, pattern: re.Pattern[str], target: Target = "executorch") -> Iterator[RuntimePin]:
     for match in pattern.finditer(_read_source(file)):
-        yield ExecuTorchPin(file, match[1].rstrip("."))
+        yield RuntimePin(file, match[1].rstrip("."), target)
 
 
 def _read_source(file: Path) -> str:

@@ -34,6 +34,8 @@ executorch = "{version}"
 core = {{ module = "androidx.core:core-ktx", version = "1.15.0" }}
 executorch-android = {{ module = "org.pytorch:executorch-android", version.ref = "executorch" }}
 """
+LITERT = """dependencies {{ implementation("com.google.ai.edge.litert:litert:{version}") }}
+"""
 BUILD = """plugins { id("com.android.application") }
 """
 
@@ -52,9 +54,9 @@ def ios_app(root: Path, *, version: str | None = "1.4.1") -> Path:
     return root
 
 
-def android_app(root: Path, *, version: str | None = "1.4.1") -> Path:
+def android_app(root: Path, *, version: str | None = "1.4.1", litert: str | None = None) -> Path:
     written(root / "settings.gradle.kts", 'include(":app")\n')
-    written(root / "app" / "build.gradle.kts", BUILD)
+    written(root / "app" / "build.gradle.kts", BUILD + (LITERT.format(version=litert) if litert else ""))
     written(root / "app" / "src" / "main" / "AndroidManifest.xml", "<manifest/>\n")
     if version:
         written(root / "gradle" / "libs.versions.toml", CATALOG.format(version=version))

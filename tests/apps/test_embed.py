@@ -26,6 +26,7 @@ from shvit_mobile.pipeline.lower import lower, update_manifest
 from tests.apps.builders import android_app, ios_app, written
 from tests.builders import build_random_shvit, build_trained_model
 from tests.coreai_packages import lower_package, needs_coreai
+from tests.litert import lower_model
 from tests.programs import lower_program
 
 SMALL = SHViTConfig(
@@ -212,6 +213,36 @@ def test_another_executorch_is_refused_with_both_versions(exported: dict[str, Ar
             plan_embeds([program], bare)
     old = open_app(ios_app(tmp_path / "old", version="1.3.0"))
     assert plan_embeds([exported["coreml"]], old), "Core ML packages need no ExecuTorch"
+
+
+def test_a_litert_model_goes_into_an_android_app_that_links_litert(tmp_path: Path) -> None:
+    model = lower_model("int8").artifact
+    app = open_app(android_app(tmp_path / "app", version=None, litert="2.3.0"))
+    before = tree(app.root)
+    embed_artifacts(plan_embeds([model], app), app)
+    copy = Artifact.open(app.models / model.path.stem / model.path.name)
+    assert copy.manifest == model.manifest
+    assert read_goldens(copy) == read_goldens(model)
+    remove_models(app, select_removable_models(app, []))
+    assert tree(app.root) == before
+    own = open_app(find_app_folder("android_demo"))
+    assert {pin.target for pin in own.pins} == {"executorch", "litert"}
+    assert plan_embeds([model], own)
+
+
+def test_an_app_without_litert_or_with_an_older_one_is_refused(android: App, ios: App, tmp_path: Path) -> None:
+    model = lower_model("int8").artifact
+    wrote = model.manifest.versions["ai-edge-litert"]
+    with pytest.raises(BadApp, match=f"names no version of LiteRT, and .* needs {wrote} or newer") as refused:
+        plan_embeds([model], android)
+    assert f'implementation("com.google.ai.edge.litert:litert:{wrote}")' in refused.value.hint
+    assert plan_embeds([model], android, any_version=True)
+    old = open_app(android_app(tmp_path / "old", litert="1.4.2"))
+    with pytest.raises(BadApp, match=rf"links LiteRT 1\.4\.2 \(.*\), .* needs {wrote} or newer"):
+        plan_embeds([model], old)
+    assert plan_embeds([model], open_app(android_app(tmp_path / "newer", litert="99.0.0")))
+    with pytest.raises(BadArtifact, match="cannot go into an iOS app: litert artifacts do not run there"):
+        plan_embeds([model], ios)
 
 
 def test_only_whole_goldens_go_into_an_app(exported: dict[str, Artifact], ios: App, tmp_path: Path) -> None:

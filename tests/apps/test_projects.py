@@ -1,4 +1,4 @@
-"""What lies in a folder is recognised as an iOS or an Android app, with its models and its ExecuTorch."""
+"""What lies in a folder is recognised as an iOS or an Android app, with its models and its runtimes."""
 
 from __future__ import annotations
 
@@ -86,6 +86,36 @@ def test_executorch_is_found_wherever_gradle_has_it(tmp_path: Path, file: str, t
     assert versions(tmp_path) == []
     written(tmp_path / file, text)
     assert versions(tmp_path) == ["1.3.0"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("app/build.gradle.kts", 'dependencies { implementation("com.google.ai.edge.litert:litert:2.1.6") }'),
+        ("core/build.gradle", "api 'com.google.ai.edge.litert:litert:2.1.6'"),
+        ("gradle/libs.versions.toml", '[libraries]\nlite = "com.google.ai.edge.litert:litert:2.1.6"'),
+        (
+            "gradle/libs.versions.toml",
+            '[versions]\nlite = "2.1.6"\n'
+            '[libraries]\nlite = {module="com.google.ai.edge.litert:litert",version.ref="lite"}',
+        ),
+    ],
+)
+def test_litert_is_found_beside_executorch(tmp_path: Path, file: str, text: str) -> None:
+    android_app(tmp_path, version=None)
+    written(tmp_path / "app" / "build.gradle", 'api("org.pytorch:executorch-android:1.3.0")')
+    written(tmp_path / file, text)
+    assert sorted((pin.target, pin.version) for pin in open_app(tmp_path).pins) == [
+        ("executorch", "1.3.0"),
+        ("litert", "2.1.6"),
+    ]
+
+
+def test_libraries_around_litert_are_not_the_runtime(tmp_path: Path) -> None:
+    android_app(tmp_path, version=None)
+    modules = ("litert-support:1.4.0", "litert-api:2.3.0", "litert-gpu:2.3.0")
+    written(tmp_path / "app/build.gradle", "".join(f"api 'com.google.ai.edge.litert:{one}'\n" for one in modules))
+    assert versions(tmp_path) == []
 
 
 def test_executorch_is_found_in_a_package_that_the_project_refers_to(tmp_path: Path) -> None:

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert.compiled_model import CompiledModel
+from ai_edge_litert.hardware_accelerator import HardwareAccelerator
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.manifest import OutputContract
+from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.errors import BadArtifact, ShapeMismatch
 from shvit_mobile.runtimes.litert import LiteRTRunner
+from shvit_mobile.runtimes.runner import prepare_input
 from shvit_mobile.targets.stored_facts import open_artifact
 from tests.litert import lower_model
 from tests.programs import draw_pictures
@@ -25,6 +29,20 @@ def test_each_image_has_its_logits_whatever_is_beside_it() -> None:
     assert np.array_equal(runner.run(pixels[::-1]), logits[::-1])
     assert runner.run(pixels[:0]).shape == (0, 7)
     assert (runner.execution, runner.engine) == ("native", "LiteRT 2.3.0 (CPU)")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_the_android_librarys_api_gives_the_same_logits(precision: Precision) -> None:
+    artifact, pixels = lower_model(precision).artifact, draw_pictures(3)
+    logits = []
+    with CompiledModel.from_file(str(artifact.path), HardwareAccelerator.CPU) as model:
+        inputs, outputs = model.create_input_buffers(0), model.create_output_buffers(0)
+        assert (len(inputs), len(outputs)) == (1, 1)
+        for image in pixels:
+            inputs[0].write(prepare_input(artifact.manifest, image[None]))
+            model.run_by_index(0, inputs, outputs)
+            logits.append(outputs[0].read(artifact.manifest.model.classes, np.float32))
+    np.testing.assert_array_equal(np.stack(logits), LiteRTRunner(artifact).run(pixels))
 
 
 def test_images_of_another_shape_are_rejected() -> None:

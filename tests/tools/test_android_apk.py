@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools" / "android"))
 
 from apk import (  # noqa: E402
+    MODEL_SUFFIXES,
     BadPackage,
     find_contradictions,
     find_missing,
@@ -100,9 +101,13 @@ def test_a_missing_part_is_a_fault(tmp_path: Path, assets: Path, change: dict[st
     assert list(find_missing(write_package(tmp_path / "a.apk", members), assets, ["a.B", "a.C$D"])) == [fault]
 
 
-def test_a_compressed_model_is_a_fault(tmp_path: Path, assets: Path) -> None:
-    package = write_package(tmp_path / "a.apk", WHOLE, stored=".nothing")
-    assert list(find_missing(package, assets, [])) == ["models/m/m.pte is compressed."]
+@pytest.mark.parametrize("suffix", MODEL_SUFFIXES)
+def test_a_compressed_model_is_a_fault(tmp_path: Path, assets: Path, suffix: str) -> None:
+    (assets / "models/m/m.pte").rename(assets / f"models/m/m{suffix}")
+    members = {name.replace(".pte", suffix): content for name, content in WHOLE.items()}
+    package = write_package(tmp_path / "a.apk", members, stored=".nothing")
+    assert list(find_missing(package, assets, [])) == [f"models/m/m{suffix} is compressed."]
+    assert list(find_missing(write_package(tmp_path / "b.apk", members, stored=suffix), assets, [])) == []
 
 
 def test_a_value_that_differs_from_the_gradle_file_is_a_fault() -> None:

@@ -70,7 +70,7 @@ def test_a_published_source_without_kdoc_is_named_with_its_line(tmp_path: Path) 
     assert list(find_undocumented([source])) == ["Model.kt:3: Model has no KDoc."]
 
 
-@pytest.mark.parametrize("module", ["shvit-core", "shvit", "shvit-camerax"])
+@pytest.mark.parametrize("module", ["shvit-core", "shvit", "shvit-litert", "shvit-camerax"])
 def test_every_public_declaration_of_a_published_module_has_kdoc(module: str) -> None:
     sources = sorted((ROOT / "android_demo" / module / "src/main").rglob("*.kt"))
     assert sources

@@ -16,6 +16,7 @@ from resources import (  # noqa: E402
     check_permissions,
     list_components,
     list_permissions,
+    list_uncompressed,
     list_view_classes,
     merge_manifest,
     read_setting,
@@ -31,6 +32,13 @@ def test_settings_come_from_the_gradle_file() -> None:
     assert (read_setting(script, "minSdk"), read_setting(script, "targetSdk")) == ("26", "36")
     with pytest.raises(BadResources, match="maxSdk"):
         read_setting(script, "maxSdk")
+
+
+def test_models_stay_uncompressed_as_the_gradle_file_says() -> None:
+    script = (APP / "build.gradle.kts").read_text(encoding="utf-8")
+    assert list_uncompressed(script) == ["-0", ".pte", "-0", ".tflite"]
+    assert list_uncompressed('    noCompress += "pte"\n') == ["-0", ".pte"]
+    assert list_uncompressed("android {}") == []
 
 
 def test_the_manifest_has_full_package_and_class_names(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LIBRARY = "shvit/src/main/kotlin/dev/shvit"
+LITERT = "shvit-litert/src/main/kotlin/dev/shvit/litert/LiteRT.kt"
 CAMERAX = "shvit-camerax/src/main/kotlin/dev/shvit/camerax"
 APP = "app/src/main/kotlin/dev/shvit/demo"
 RESOURCES = "app/src/main/res"
@@ -57,19 +58,17 @@ MISTAKES = (
     Mistake("A float is used as a double", f"{LIBRARY}/AndroidPhone.kt", ".toDouble().takeIf(Double::isFinite)", ""),
     Mistake(
         "A method that only the newest ExecuTorch has is called",
-        f"{LIBRARY}/ShvitClassifier.kt",
+        f"{LIBRARY}/ExecuTorch.kt",
         "        module.destroy()\n        place",
         "        module.close()\n        place",
     ),
     Mistake(
         "A result that only older ExecuTorch versions return is used",
-        f"{LIBRARY}/ShvitClassifier.kt",
+        f"{LIBRARY}/ExecuTorch.kt",
         "status(module.loadMethod(METHOD))",
         "module.loadMethod(METHOD)",
     ),
-    Mistake(
-        "A shape has 32-bit numbers", f"{LIBRARY}/ShvitClassifier.kt", "toLongArray()", "map(Long::toInt).toIntArray()"
-    ),
+    Mistake("A shape has 32-bit numbers", f"{LIBRARY}/ExecuTorch.kt", "toLongArray()", "map(Long::toInt).toIntArray()"),
     Mistake(
         "A method does not match its interface",
         f"{LIBRARY}/AssetFiles.kt",
@@ -84,7 +83,7 @@ MISTAKES = (
     ),
     Mistake(
         "Two numbers are swapped",
-        f"{LIBRARY}/ShvitClassifier.kt",
+        f"{LIBRARY}/ExecuTorch.kt",
         "Module.LOAD_MODE_MMAP, threads)",
         "threads, Module.LOAD_MODE_MMAP)",
     ),
@@ -246,21 +245,21 @@ MISTAKES = (
     ),
     Mistake(
         "The input tensor's buffer is not direct",
-        f"{LIBRARY}/ShvitClassifier.kt",
+        f"{LIBRARY}/ExecuTorch.kt",
         "Tensor.allocateFloatBuffer(",
         "java.nio.FloatBuffer.allocate(",
     ),
     Mistake(
         "The input tensor's bytes have the wrong order",
-        f"{LIBRARY}/ShvitClassifier.kt",
+        f"{LIBRARY}/ExecuTorch.kt",
         "Tensor.allocateFloatBuffer(manifest.input.shape.drop(1).fold(1, Int::times))",
         "java.nio.ByteBuffer.allocateDirect(manifest.input.shape.drop(1).fold(4, Int::times)).asFloatBuffer()",
     ),
     Mistake(
         "The input tensor keeps the first picture",
-        f"{LIBRARY}/ShvitClassifier.kt",
-        "            buffer.put(content)\n",
-        "            if ((0 until buffer.limit()).all { buffer.get(it) == 0f }) buffer.put(content)\n",
+        f"{LIBRARY}/ExecuTorch.kt",
+        "        buffer.put(values)\n",
+        "        if ((0 until buffer.limit()).all { buffer.get(it) == 0f }) buffer.put(values)\n",
     ),
     Mistake(
         "A closed model runs",
@@ -271,13 +270,13 @@ MISTAKES = (
     Mistake("A model is destroyed twice", f"{LIBRARY}/ShvitClassifier.kt", "        if (closed) return\n", ""),
     Mistake(
         "A closed model keeps its memory",
-        f"{LIBRARY}/ShvitClassifier.kt",
+        f"{LIBRARY}/ExecuTorch.kt",
         "        module.destroy()\n        place.close()",
         "        place.close()",
     ),
     Mistake(
         "A closed model keeps its place in the thread pool",
-        f"{LIBRARY}/ShvitClassifier.kt",
+        f"{LIBRARY}/ExecuTorch.kt",
         "        module.destroy()\n        place.close()",
         "        module.destroy()",
     ),
@@ -289,15 +288,83 @@ MISTAKES = (
     ),
     Mistake(
         "A model that cannot be prepared keeps its memory",
-        f"{LIBRARY}/ShvitClassifier.kt",
-        "                module.destroy()\n",
+        f"{LIBRARY}/ExecuTorch.kt",
+        "            module.destroy()\n",
         "",
     ),
     Mistake(
         "A model is read instead of mapped",
-        f"{LIBRARY}/ShvitClassifier.kt",
+        f"{LIBRARY}/ExecuTorch.kt",
         "LOAD_MODE_MMAP",
         "LOAD_MODE_FILE",
+    ),
+    Mistake(
+        "What a runtime throws is not named if it is no runtime exception",
+        f"{LIBRARY}/ShvitClassifier.kt",
+        "        } catch (reason: Exception) {",
+        "        } catch (reason: RuntimeException) {",
+    ),
+    Mistake(
+        "LiteRT may use another processor",
+        LITERT,
+        "CompiledModel.Options(Accelerator.CPU)",
+        "CompiledModel.Options(Accelerator.GPU, Accelerator.CPU)",
+    ),
+    Mistake(
+        "LiteRT ignores the number of threads",
+        LITERT,
+        "        if (threads > 0) options.cpuOptions = CompiledModel.CpuOptions(numThreads = threads)\n",
+        "",
+    ),
+    Mistake("LiteRT is given no thread", LITERT, "if (threads > 0) options", "options"),
+    Mistake("An option has another option's type", LITERT, "numThreads = threads", "xnnPackWeightCachePath = threads"),
+    Mistake("LiteRT's model stays open", LITERT, "(file.path, options).also(opened::add)", "(file.path, options)"),
+    Mistake("LiteRT's input stays open", LITERT, "createInputBuffers().also(opened::addAll)", "createInputBuffers()"),
+    Mistake(
+        "LiteRT's output stays open", LITERT, "createOutputBuffers().also(opened::addAll)", "createOutputBuffers()"
+    ),
+    Mistake(
+        "LiteRT's model is closed before its buffers",
+        LITERT,
+        "opened.asReversed().forEach",
+        "opened.forEach",
+    ),
+    Mistake("A model that LiteRT cannot prepare keeps its memory", LITERT, "            closeAll(opened)\n", ""),
+    Mistake(
+        "A model with two inputs runs on one",
+        LITERT,
+        "inputs.size == 1 && outputs.size == 1",
+        "inputs.isNotEmpty() && outputs.isNotEmpty()",
+    ),
+    Mistake(
+        "Each inference of LiteRT makes an output of its own",
+        LITERT,
+        "override fun run() = model.run(inputs, outputs)",
+        "override fun run() { model.run(inputs) }",
+    ),
+    Mistake(
+        "LiteRT's input is read as its output",
+        LITERT,
+        "outputs.single().readFloat()",
+        "inputs.single().readFloat()",
+    ),
+    Mistake(
+        "The app loads models without LiteRT",
+        f"{APP}/Library.kt",
+        "context, model.stem, engines = ENGINES",
+        "context, model.stem",
+    ),
+    Mistake(
+        "A report names another runtime than the one that ran",
+        f"{APP}/BenchmarkRun.kt",
+        "Library.ENGINES.of(manifest).describe(manifest)",
+        "dev.shvit.ExecuTorch.describe(manifest)",
+    ),
+    Mistake(
+        "LiteRT's version is not in the catalog",
+        "shvit-litert/build.gradle.kts",
+        "libs.versions.litert.get()",
+        "libs.versions.tflite.get()",
     ),
     Mistake(
         "An asset's path ends with a slash",

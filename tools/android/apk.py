@@ -30,6 +30,8 @@ DX, DX_JAR = "dalvik-exchange", "usr/share/java/com.android.dx.jar"
 SIGNER, SIGNER_JAR = "apksigner", "usr/share/java/apksigner.jar"
 ALIGNER, ALIGNER_PROGRAM = "zipalign", "usr/lib/android-sdk/build-tools/debian/zipalign"
 STORE = "PKCS12"
+# What is not compressed in a package.
+MODEL_SUFFIXES = (".pte", ".tflite")
 
 
 class BadPackage(ShvitError):
@@ -163,7 +165,7 @@ def find_missing(package: Path, assets: Path, classes: Iterable[str]) -> Iterato
         member = members.get(f"assets/{path.relative_to(assets)}")
         if member is None or member.file_size != path.stat().st_size:
             yield f"It lacks the asset {path.relative_to(assets)}."
-        elif path.suffix == ".pte" and member.compress_type != zipfile.ZIP_STORED:
+        elif path.suffix in MODEL_SUFFIXES and member.compress_type != zipfile.ZIP_STORED:
             yield f"{path.relative_to(assets)} is compressed."
     for name in sorted(set(classes) - read_dex_classes(dex)):
         yield f"Its code lacks the class {name}."

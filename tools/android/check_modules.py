@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from apk import check_package, list_compiled_classes, package_app
+from apk import MODEL_SUFFIXES, check_package, list_compiled_classes, package_app
 from compiling import CompiledModules, CompileFailed, compile_modules, compile_test
 from gradle_files import check_gradle
 from install import install, install_executorch
@@ -56,12 +56,15 @@ def main() -> int:
 def check(tools: Toolchain, plant: bool) -> int:
     """Check the project; return 0, or the exit status of the failed step."""
     modules = compile_modules(tools, PROJECT, BUILD)
-    faults = find_misused_members(tools, (modules.library, modules.camerax, modules.app.classes), PROJECT)
+    written = modules.library, modules.litert, modules.camerax, modules.app.classes
+    faults = find_misused_members(tools, written, PROJECT)
     for fault in faults:
         print(f"error: {fault}", file=sys.stderr)
     if faults:
         return 1
-    print_status("shvit, shvit-camerax and app compile without warnings against Android and both ExecuTorch APIs.")
+    print_status(
+        "shvit, shvit-litert, shvit-camerax and app compile without warnings against Android and both ExecuTorch APIs."
+    )
     compile_test(tools, modules, PROJECT / "app", BUILD / "test")
     print_status("The app's test on a phone compiles without warnings.")
     snippets = compile_snippets(tools, modules, PROJECT / "README.md", BUILD / "snippets")
@@ -94,7 +97,7 @@ def describe_models() -> str:
     Raises:
         ShvitError: If there is none, but one is required.
     """
-    count = len(list(ASSETS.glob("models/*/*.pte")))
+    count = sum(1 for model in ASSETS.glob("models/*/*") if model.suffix in MODEL_SUFFIXES)
     if count == 0 and os.environ.get("SHVIT_EMBEDDED") == "required":
         raise ShvitError("The package contains no model.", why="One is required.", hint="make app-goldens")
     return f"{count} model{'' if count == 1 else 's'}"

@@ -13,12 +13,14 @@ from toolchain import Toolchain, join_paths
 
 HERE = Path(__file__).parent
 BUILD_CONFIG = """\
-package dev.shvit;
+package {package};
 
 public final class BuildConfig {{
-    public static final String EXECUTORCH = "{executorch}";
+    public static final String {field} = "{version}";
 }}
 """
+# The version in the catalog that each module's class states, by the module's package.
+BUILD_CONFIG_VERSIONS = {"dev.shvit": "executorch", "dev.shvit.litert": "litert"}
 
 
 class CompileFailed(Exception):
@@ -52,6 +54,8 @@ class CompiledModules:
         core: The classes of `shvit-core`.
         generated: The classes that Gradle would generate.
         library: The classes of `shvit`, compiled against the newest ExecuTorch.
+        litert: The classes of `shvit-litert`, compiled against the newest ExecuTorch.
+        litert_api: The stub of LiteRT.
         camerax: The classes of `shvit-camerax`, compiled against the newest ExecuTorch.
         camera: The stub of CameraX.
         app: The app, compiled against the newest ExecuTorch.
@@ -62,6 +66,8 @@ class CompiledModules:
     core: Path
     generated: Path
     library: Path
+    litert: Path
+    litert_api: Path
     camerax: Path
     camera: Path
     app: CompiledApp
@@ -71,12 +77,13 @@ class CompiledModules:
     @property
     def code(self) -> tuple[Path, ...]:
         """The folders of all classes in the package, without Kotlin's library and ExecuTorch."""
-        return self.core, self.generated, self.library, self.camerax, self.app.ids, self.app.classes
+        return self.core, self.generated, self.library, self.litert, self.camerax, self.app.ids, self.app.classes
 
     @property
     def app_path(self) -> tuple[Path, ...]:
         """The app's class path, with the newest ExecuTorch."""
-        return *self.known, self.apis["newest"], self.library, self.camera, self.camerax
+        libraries = self.library, self.litert_api, self.litert, self.camera, self.camerax
+        return *self.known, self.apis["newest"], *libraries
 
 
 def compile_modules(tools: Toolchain, project: Path, build: Path) -> CompiledModules:
@@ -94,15 +101,18 @@ def compile_modules(tools: Toolchain, project: Path, build: Path) -> CompiledMod
     sources = list_kotlin_sources(project / "shvit-core/src/main")
     check_status("shvit-core", tools.kotlinc(sources, core, [standard], "-module-name", "shvit-core"))
     generated = build / "generated"
-    check_status("BuildConfig", tools.javac([write_build_config(project, build)], generated, []))
+    check_status("BuildConfig", tools.javac(write_build_configs(project, build), generated, []))
     known = (*android, standard, core, generated)
     apis = {"older": install_executorch(), "newest": compile_stub(tools, build, [*android, standard])}
     camera = compile_camerax_stub(tools, build, [*android, standard])
+    litert_api = compile_litert_stub(tools, build, [*android, standard])
     for name, api in apis.items():
         library = compile_module(tools, project / "shvit", build / name, [*known, api])
+        litert = compile_module(tools, project / "shvit-litert", build / name, [*known, library, litert_api])
         camerax = compile_module(tools, project / "shvit-camerax", build / name, [*known, library, camera])
-        app = compile_app(tools, project / "app", build / name, [*known, api, library, camera, camerax])
-    return CompiledModules(core, generated, library, camerax, camera, app, known, apis)
+        libraries = library, litert_api, litert, camera, camerax
+        app = compile_app(tools, project / "app", build / name, [*known, api, *libraries])
+    return CompiledModules(core, generated, library, litert, litert_api, camerax, camera, app, known, apis)
 
 
 def compile_app(tools: Toolchain, module: Path, into: Path, known: list[Path]) -> CompiledApp:
@@ -162,21 +172,32 @@ def compile_camerax_stub(tools: Toolchain, build: Path, known: list[Path]) -> Pa
     return compile_mixed(tools, HERE / "camerax-stub", build / "camerax-stub", known, "CameraX's stub")
 
 
+def compile_litert_stub(tools: Toolchain, build: Path, known: list[Path]) -> Path:
+    """Compile the stub of LiteRT."""
+    return compile_mixed(tools, HERE / "litert-stub", build / "litert-stub", known, "LiteRT's stub")
+
+
 def compile_mixed(tools: Toolchain, sources: Path, into: Path, known: list[Path], what: str) -> Path:
     """Compile a folder of Kotlin and Java sources that refer to each other."""
     kotlin, java = list_kotlin_sources(sources), list_java_sources(sources)
     check_status(what, tools.kotlinc_android([*kotlin, *java], into, known, "-module-name", into.name))
-    check_status(what, tools.javac(java, into, [into, *known]))
+    if java:
+        check_status(what, tools.javac(java, into, [into, *known]))
     return into
 
 
-def write_build_config(project: Path, build: Path) -> Path:
-    """Write the class that Gradle would generate from the version catalog."""
+def write_build_configs(project: Path, build: Path) -> list[Path]:
+    """Write the classes that Gradle would generate from the version catalog."""
     catalog = tomllib.loads((project / "gradle/libs.versions.toml").read_text(encoding="utf-8"))
-    source = build / "generated-sources" / "BuildConfig.java"
-    source.parent.mkdir(parents=True)
-    source.write_text(BUILD_CONFIG.format(executorch=catalog["versions"]["executorch"]), encoding="utf-8")
-    return source
+    sources = []
+    for package, runtime in BUILD_CONFIG_VERSIONS.items():
+        source = build / "generated-sources" / package / "BuildConfig.java"
+        source.parent.mkdir(parents=True)
+        version = catalog["versions"][runtime]
+        text = BUILD_CONFIG.format(package=package, field=runtime.upper(), version=version)
+        source.write_text(text, encoding="utf-8")
+        sources.append(source)
+    return sources
 
 
 def list_kotlin_sources(folder: Path) -> list[Path]:

@@ -66,6 +66,7 @@ def find_in_code(
     # The module's classes and class path, by the module's folder.
     compiled: dict[str, tuple[Path, tuple[Path, ...]]] = {
         "shvit": (modules.library, (*modules.known, newest)),
+        "shvit-litert": (modules.litert, (*modules.known, modules.library, modules.litert_api)),
         "shvit-camerax": (modules.camerax, (*modules.known, modules.library, modules.camera)),
         "app": (modules.app.classes, (*modules.app_path, modules.app.ids)),
     }

@@ -49,8 +49,8 @@ def compile_platform_tests(tools: Toolchain, modules: CompiledModules, into: Pat
         CompileFailed: If a compiler reports an error or a warning.
     """
     fakes = into / "fakes"
-    check_status("The fakes", tools.javac(list_fakes(), fakes, [install_framework()]))
     jars = [tools.library(name) for name in ("kotlin-stdlib", "kotlin-test", "kotlin-test-junit")]
+    compile_fakes(tools, fakes, [jars[0], install_framework()])
     libraries = (*jars, *(jar for jar in tools.jars if jar.stem in ("junit4", "hamcrest")))
     tests = PlatformTests(into / "tests", fakes, libraries, into / "work")
     friends = ("-module-name", "platform-tests", f"-Xfriend-paths={modules.app.classes},{modules.core}")
@@ -60,8 +60,15 @@ def compile_platform_tests(tools: Toolchain, modules: CompiledModules, into: Pat
     return tests
 
 
-def list_fakes() -> list[Path]:
-    """Return the sources of the fakes, and those of CameraX's stub that have no fake."""
+def compile_fakes(tools: Toolchain, into: Path, known: list[Path]) -> None:
+    """Compile the fakes; those of classes with default arguments are Kotlin, and refer to the others."""
+    kotlin, java = list_kotlin_sources(HERE / "fakes"), list_java_fakes()
+    check_status("The fakes", tools.kotlinc([*kotlin, *java], into, known, "-module-name", "fakes"))
+    check_status("The fakes", tools.javac(java, into, [into, *known]))
+
+
+def list_java_fakes() -> list[Path]:
+    """Return the Java sources of the fakes, and those of CameraX's stub that have no fake."""
     fakes, stubs = HERE / "fakes", HERE / "camerax-stub"
     plain = [source for source in list_java_sources(stubs) if not (fakes / source.relative_to(stubs)).exists()]
     return [*list_java_sources(fakes), *plain]

@@ -87,7 +87,7 @@ def link_resources(app: Path, into: Path) -> LinkedResources:
             read_setting(script, "targetSdk"),
         ),
         *("--version-code", read_setting(script, "versionCode"), "--version-name", read_setting(script, "versionName")),
-        *(("-A", assets, "-0", ".pte") if assets.is_dir() else ()),
+        *(("-A", assets, *list_uncompressed(script)) if assets.is_dir() else ()),
         archive,
     )
     java = into / "java" / namespace.replace(".", "/") / "R.java"
@@ -105,6 +105,13 @@ def read_setting(script: str, name: str) -> str:
     if found is None:
         raise BadResources(f"build.gradle.kts does not set {name}.", why="Android's Gradle plugin needs it.")
     return found[1]
+
+
+def list_uncompressed(script: str) -> list[str]:
+    """Return aapt2's options for the suffixes that a Gradle file leaves uncompressed."""
+    named = re.search(r"noCompress \+= (.*)", script)
+    suffixes = re.findall(r'"(\w+)"', named[1]) if named else []
+    return [word for suffix in suffixes for word in ("-0", f".{suffix}")]
 
 
 def merge_manifest(source: Path, namespace: str, into: Path) -> Path:

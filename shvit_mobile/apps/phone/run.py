@@ -73,7 +73,7 @@ def measure_on_phone(
         app: The app's source tree (default: this project's own app for the phone's system).
         device: The serial number or name of the phone (default: the only one).
         team: The team that signs an iOS app (default: the project's own).
-        any_version: Accept an app that links another ExecuTorch.
+        any_version: Accept an app that links another version of the runtime.
         timeout: Longest time without progress on the phone, in seconds; sustained runs are added.
         out: The report's file (default: RUN.json in the folder `reports`).
         overwrite: Replace that file.

@@ -32,8 +32,7 @@ abstract class OnPhone {
         object : Statement() {
             override fun evaluate() {
                 Phone.reset(File(System.getProperty("shvit.work")).also { it.deleteRecursively() })
-                val program = "a program".toByteArray()
-                embed(program)
+                embed(stem, "a program".toByteArray()) { it }
                 Thread.setDefaultUncaughtExceptionHandler { thread, reason ->
                     Misuse.report("The thread '${thread.name}' ends with $reason")
                 }
@@ -49,15 +48,16 @@ abstract class OnPhone {
     }
 
     protected val context: Context by lazy { Context.create() }
-    protected val stem = "shvit_s1-64-executorch-fp32"
+    protected val stem = FIXTURE
+    protected val liteRTStem = FIXTURE.replace("executorch", "litert")
     private val source = File(System.getProperty("shvit.repository"), "schemas/fixtures/goldens")
 
     /** Puts the fixture's model, with its goldens and another artifact, into the app's assets. */
-    private fun embed(program: ByteArray) {
+    private fun embed(stem: String, program: ByteArray, change: (String) -> String) {
         val folder = Phone.assets.resolve("models/$stem")
-        source.resolve("$stem.goldens").copyRecursively(folder.resolve("$stem.goldens"))
-        folder.resolve("$stem.pte").writeBytes(program)
-        val manifest = source.resolve("$stem.manifest.json").readText()
+        source.resolve("$FIXTURE.goldens").copyRecursively(folder.resolve("$stem.goldens"))
+        val manifest = change(source.resolve("$FIXTURE.manifest.json").readText()).replace(FIXTURE, stem)
+        folder.resolve(Regex("\"name\": \"(\\S+)\"").find(manifest)!!.groupValues[1]).writeBytes(program)
         val artifact = Regex("\"sha256\": \"(\\w+)\"").find(manifest)!!.groupValues[1]
         val goldens = folder.resolve("$stem.goldens/${Goldens.FILE}")
         goldens.writeText(goldens.readText().replace(artifact, sha256(program)))
@@ -66,6 +66,13 @@ abstract class OnPhone {
         val path = "$stem/$stem.goldens"
         val after = sha256(AssetFiles(context.assets), path)
         folder.resolve("$stem.manifest.json").writeText(own.replace(before, after))
+    }
+
+    /** Also puts a model for LiteRT there. */
+    protected fun embedLiteRT() = embed(liteRTStem, "a .tflite".toByteArray()) {
+        it.replace("$FIXTURE.pte", "$FIXTURE.tflite")
+            .replace("\"target\": \"executorch\"", "\"target\": \"litert\"")
+            .replace(Regex("\"delegation\": \\{.*?\\{[^}]*}\\s*}", RegexOption.DOT_MATCHES_ALL), "\"delegation\": null")
     }
 
     protected fun model(): StoredModel = ModelStore(AssetFiles(context.assets)).model(stem)
@@ -91,7 +98,12 @@ abstract class OnPhone {
     protected fun assertModelSees(vararg colors: Int) {
         val input = checkNotNull(Module.input) { "the model did not run" }
         assertEquals(listOf(1L, 3L, SIDE.toLong(), SIDE.toLong()), input.shape().toList())
-        val values = input.dataAsFloatArray
+        assertShows(input.dataAsFloatArray, *colors)
+    }
+
+    /** Checks the four quarters of the values of an input. */
+    protected fun assertShows(values: FloatArray, vararg colors: Int) {
+        assertEquals(3 * SIDE * SIDE, values.size)
         assertColors(colors.toList()) { x, y ->
             val place = (y * SIDE).toInt() * SIDE + (x * SIDE).toInt()
             (0..2).fold(0) { color, channel -> color shl 8 or Math.round(values[channel * SIDE * SIDE + place]) }
@@ -111,6 +123,7 @@ abstract class OnPhone {
     }
 
     protected companion object {
+        private const val FIXTURE = "shvit_s1-64-executorch-fp32"
         const val SIDE = 64
         const val RED = 0xC83232
         const val GREEN = 0x32B432

@@ -9,6 +9,7 @@ private val TESTS = listOf(
     FramesTest::class,
     PicturesTest::class,
     ClassifierTest::class,
+    LiteRTTest::class,
     FacadeTest::class,
     PhoneTest::class,
     LiveTest::class,

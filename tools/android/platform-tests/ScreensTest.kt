@@ -7,13 +7,20 @@ import android.util.Log
 import android.view.View
 import android.view.ViewGroup
 import android.widget.TextView
+import com.google.ai.edge.litert.CompiledModel
+import dev.shvit.ExecuTorch
+import dev.shvit.core.documents.DeviceReport
 import dev.shvit.core.documents.Goldens
+import dev.shvit.core.images.Picture
 import dev.shvit.demo.BenchmarkActivity
 import dev.shvit.demo.CheckActivity
 import dev.shvit.demo.HistogramView
+import dev.shvit.demo.Library
+import dev.shvit.demo.Models
 import dev.shvit.demo.ModelsActivity
 import dev.shvit.demo.R
 import dev.shvit.demo.ReportProvider
+import dev.shvit.litert.LiteRT
 import fakes.Phone
 import java.io.FileNotFoundException
 import kotlin.test.Test
@@ -99,6 +106,39 @@ class ScreensTest : OnPhone() {
         waitFor("the model is shown") { rows(screen).childCount == 1 }
         assertEquals(stem, text(rows(screen).getChildAt(0), R.id.title))
         assertEquals(false, rows(screen).getChildAt(0).findViewById(R.id.choose).isEnabled)
+        Screens.close(screen)
+    }
+
+    @Test
+    fun `a model of each runtime is listed, and either can be chosen`() {
+        embedLiteRT()
+        val screen = Screens.open(ModelsActivity(), Intent())
+        waitFor("the models are shown") { rows(screen).childCount == 2 }
+        assertEquals(listOf(stem, liteRTStem), (0..1).map { text(rows(screen).getChildAt(it), R.id.title) })
+        val details = (0..1).map { text(rows(screen).getChildAt(it), R.id.details) }
+        assertTrue(" of the operators to XNNPACK\n" in details[0].substringAfter("Runtime: ExecuTorch, delegates 100"), details[0])
+        assertTrue("Runtime: LiteRT\n" in details[1], details[1])
+        rows(screen).getChildAt(1).findViewById(R.id.choose).press()
+        waitFor("the choice is shown") { !rows(screen).getChildAt(1).findViewById(R.id.choose).isEnabled }
+        Screens.close(screen)
+        val choice = Models(context).chosen()
+        assertEquals(liteRTStem, choice.stem)
+        background { Library(context).use(choice) { it.classify(Picture(8, 8, IntArray(64) { RED })) } }
+        assertShows(CompiledModel.input!!, RED, RED, RED, RED)
+        background { Library.dropIdleModel() }
+    }
+
+    @Test
+    fun `a benchmark measures the models of both runtimes and names them`() {
+        embedLiteRT()
+        val screen = benchmark()
+        waitFor("the results are shown") { rows(screen).childCount == 2 }
+        val report = DeviceReport.read(Phone.files.resolve("reports/nightly.json").readText(), "nightly.json")
+        val engines = listOf("ExecuTorch ${ExecuTorch.version} (XNNPACK)", "LiteRT ${LiteRT.version}")
+        assertEquals(engines, report.results.map { it.engine }.sorted())
+        assertEquals(LiteRT.version, report.versions["litert"])
+        assertEquals(ExecuTorch.version, report.versions["executorch"])
+        assertTrue(report.results.all { it.golden != null && it.stages != null })
         Screens.close(screen)
     }
 

@@ -3,6 +3,7 @@ package fakes;
 import android.content.Intent;
 import android.os.Looper;
 import android.util.Log;
+import com.google.ai.edge.litert.CompiledModel;
 import java.io.File;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -52,6 +53,7 @@ public final class Phone {
         Log.LINES.clear();
         Looper.reset();
         Module.reset();
+        CompiledModel.reset();
         Camera.reset();
     }
 }

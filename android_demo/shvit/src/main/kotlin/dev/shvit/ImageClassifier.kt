@@ -10,6 +10,7 @@ import dev.shvit.core.images.PixelSource
 import dev.shvit.core.images.Plane
 import dev.shvit.core.images.cameraPixels
 import dev.shvit.core.models.ArtifactCache
+import dev.shvit.core.models.Engines
 import dev.shvit.core.models.ModelStore
 import dev.shvit.core.models.Stored
 import java.io.Closeable
@@ -99,18 +100,25 @@ class ImageClassifier private constructor(private val classifier: ShvitClassifie
          * deleted.
          *
          * @param name The folder's name in the assets, which is the artifact's name without suffix.
-         * @param threads The number of threads of an inference; 0 lets ExecuTorch choose. All models that are loaded at
-         *   the same time must have the same.
+         * @param threads The number of threads of an inference; 0 leaves it to the runtime. All ExecuTorch models that
+         *   are loaded at the same time must have the same.
+         * @param engines The runtimes to choose from, by the model's target. A `.tflite` needs `LiteRT` of the library
+         *   `shvit-litert`.
          * @throws ShvitException.ModelNotEmbedded If the app has no such model; names those that it has.
          * @throws ShvitException.ArtifactChanged If a file of the model is missing, or not the exported one.
          * @throws ShvitException.UnsupportedDocument If the model is for another runtime, or another version of it.
          * @throws ShvitException If the model cannot be loaded.
          */
-        fun named(context: Context, name: String, threads: Int = 0): ImageClassifier {
+        fun named(
+            context: Context,
+            name: String,
+            threads: Int = 0,
+            engines: Engines = Engines(ExecuTorch),
+        ): ImageClassifier {
             val store = ModelStore(AssetFiles(context.assets))
             val model = store.model(name)
             val cache = artifactCache(context)
-            val classifier = ShvitClassifier.load(model, cache, threads)
+            val classifier = ShvitClassifier.load(model, cache, threads, engines)
             cache.keepOnly(store.models().filterIsInstance<Stored.Usable>().map { it.model })
             return ImageClassifier(classifier)
         }

@@ -17,15 +17,12 @@ import dev.shvit.core.measure.StageTimer
 import dev.shvit.core.measure.measure
 import dev.shvit.core.models.ArtifactCache
 import dev.shvit.core.models.Classifier
+import dev.shvit.core.models.Engine
+import dev.shvit.core.models.Engines
 import dev.shvit.core.models.Prediction
-import dev.shvit.core.models.SharedPool
+import dev.shvit.core.models.Session
 import dev.shvit.core.models.StoredModel
-import dev.shvit.core.models.checkExecuTorch
 import dev.shvit.core.models.predictions
-import java.io.File
-import org.pytorch.executorch.EValue
-import org.pytorch.executorch.Module
-import org.pytorch.executorch.Tensor
 
 /**
  * A model's predictions for a picture.
@@ -37,7 +34,7 @@ import org.pytorch.executorch.Tensor
 data class Classification(val predictions: List<Prediction>, val preprocessingMs: Double, val inferenceMs: Double)
 
 /**
- * A model that ExecuTorch has loaded, for benchmarks and checks; [ImageClassifier] is simpler. Load and run it off the main
+ * A model that a runtime has loaded, for benchmarks and checks; [ImageClassifier] is simpler. Load and run it off the main
  * thread, preferably on a [dev.shvit.core.models.ModelThread]. Inferences and [close] wait for each other.
  *
  * ```kotlin
@@ -49,8 +46,8 @@ data class Classification(val predictions: List<Prediction>, val preprocessingMs
  */
 class ShvitClassifier private constructor(
     val manifest: Manifest,
-    private val module: Module,
-    private val place: AutoCloseable,
+    private val engine: Engine,
+    private val session: Session,
 ) : Classifier {
     private val preprocessor = Preprocessor(manifest.preprocessing)
     private var closed = false
@@ -60,10 +57,6 @@ class ShvitClassifier private constructor(
         Pixels(it.height, it.width, ByteArray(it.height * it.width * Pixels.CHANNELS))
     }
     private val values = TensorValues(manifest.input, manifest.preprocessing)
-
-    /** The memory of the input tensor, which ExecuTorch reads in place. */
-    private val buffer = Tensor.allocateFloatBuffer(manifest.input.shape.drop(1).fold(1, Int::times))
-    private val input: EValue = EValue.from(Tensor.fromBlob(buffer, shape(manifest)))
 
     /**
      * Returns the most likely classes of a picture, bitmap or camera frame, with the latency.
@@ -104,14 +97,10 @@ class ShvitClassifier private constructor(
             )
         }
         val content = timer.measure(Stage.PREPROCESSING) { values.of(pixels) }
-        timer.measure(Stage.TENSOR) {
-            buffer.rewind()
-            buffer.put(content)
-            buffer.rewind()
-        }
-        return orRuntimeFailure("${manifest.artifact.name} failed") {
-            val outputs = timer.measure(Stage.INFERENCE) { trace("shvit inference") { module.forward(input) } }
-            timer.measure(Stage.DECODING) { outputs[0].toTensor().dataAsFloatArray }
+        return engine.orRuntimeFailure("${manifest.artifact.name} failed") {
+            timer.measure(Stage.TENSOR) { session.write(content) }
+            timer.measure(Stage.INFERENCE) { trace("shvit inference") { session.run() } }
+            timer.measure(Stage.DECODING) { session.read() }
         }
     }
 
@@ -120,46 +109,41 @@ class ShvitClassifier private constructor(
     override fun close() {
         if (closed) return
         closed = true
-        module.destroy()
-        place.close()
+        session.close()
     }
 
     companion object {
-        /** The version of ExecuTorch that the library was built with. */
-        val executorch: String get() = BuildConfig.EXECUTORCH
-
-        /** One per process, like ExecuTorch's thread pool. */
-        private val pool = SharedPool()
-
-        private const val METHOD = "forward"
         private const val BATCH = 0
-        private const val DYNAMIC = 0
 
         /**
-         * Loads a model: maps it into memory and prepares its method.
+         * Loads a model: maps it into memory and prepares its first inference.
          *
-         * All models that are loaded at the same time use the same number of threads: see [SharedPool].
+         * All ExecuTorch models that are loaded at the same time use the same number of threads: see
+         * [dev.shvit.core.models.SharedPool].
          *
          * @param cache The cache for the artifact's file, which verifies it by its SHA-256.
-         * @param threads The number of threads of an inference; 0 lets ExecuTorch choose.
-         * @throws ShvitException If the model is damaged, was written by another ExecuTorch version, or cannot be
+         * @param threads The number of threads of an inference; 0 leaves it to the runtime.
+         * @param engines The runtimes to choose from, by the model's target.
+         * @throws ShvitException If the model is damaged, is for another runtime or another version of it, or cannot be
          *   loaded.
          */
-        fun load(model: StoredModel, cache: ArtifactCache, threads: Int = 0): ShvitClassifier {
+        fun load(
+            model: StoredModel,
+            cache: ArtifactCache,
+            threads: Int = 0,
+            engines: Engines = Engines(ExecuTorch),
+        ): ShvitClassifier {
             val manifest = model.manifest
-            manifest.checkExecuTorch(executorch)
+            val engine = engines.of(manifest)
+            engine.check(manifest)
             checkInput(manifest)
             val file = cache.file(model)
-            val place = pool.enter(threads)
-            return try {
-                val module = trace("shvit load") {
-                    orRuntimeFailure("${manifest.artifact.name} cannot be loaded") { loadModule(file, threads) }
+            val session = trace("shvit load") {
+                engine.orRuntimeFailure("${manifest.artifact.name} cannot be loaded") {
+                    engine.load(manifest, file, threads)
                 }
-                ShvitClassifier(manifest, module, place)
-            } catch (reason: ShvitException) {
-                place.close()
-                throw reason
             }
+            return ShvitClassifier(manifest, engine, session)
         }
 
         private fun checkInput(manifest: Manifest) {
@@ -168,39 +152,23 @@ class ShvitClassifier private constructor(
                 throw UnsupportedDocument(
                     "The input of ${manifest.artifact.name} is a ${input.kind.word} ${input.shape} of ${input.dtype}.",
                     "The app runs one image at a time, as a tensor of float32.",
-                    "Export it again: shvit-mobile export --target executorch",
+                    "Export it again: shvit-mobile export --target ${manifest.target.word}",
                 )
             }
         }
 
-        private fun loadModule(file: File, threads: Int): Module {
-            val module = Module.load(file.path, Module.LOAD_MODE_MMAP, threads)
-            try {
-                val status = status(module.loadMethod(METHOD))
-                check(status == 0) { "ExecuTorch's error $status" }
-                return module
-            } catch (reason: RuntimeException) {
-                module.destroy()
-                throw reason
-            }
-        }
-
-        /** Older versions of ExecuTorch return an error number, or 0; newer ones return nothing and throw. */
-        private fun status(returned: Any?): Int = returned as? Int ?: 0
-
-        private fun shape(manifest: Manifest): LongArray {
-            val shape = manifest.input.shape.map(Int::toLong).toLongArray()
-            if (shape[BATCH] == DYNAMIC.toLong()) shape[BATCH] = 1
-            return shape
-        }
-
-        /** Converts what ExecuTorch or its native library throws into an error that names the model. */
-        private inline fun <T> orRuntimeFailure(what: String, block: () -> T): T = try {
+        /**
+         * Converts what a runtime or its native library throws into an error that names the model. Not every runtime's
+         * errors are [RuntimeException]s.
+         */
+        private inline fun <T> Engine.orRuntimeFailure(what: String, block: () -> T): T = try {
             block()
-        } catch (reason: RuntimeException) {
-            throw RuntimeFailure("$what: ${reason.message}.", "The log may have details: adb logcat -s ExecuTorch")
+        } catch (reason: ShvitException) {
+            throw reason
+        } catch (reason: Exception) {
+            throw RuntimeFailure("$what: ${reason.message}.", "The log may have details: adb logcat -s $logTag")
         } catch (reason: LinkageError) {
-            throw RuntimeFailure("$what: ${reason.message}.", "ExecuTorch's native library does not load here.")
+            throw RuntimeFailure("$what: ${reason.message}.", "The native library of $name does not load here.")
         }
     }
 }

@@ -24,7 +24,7 @@ class ImageClassifierTest {
         for (model in models) {
             val goldens = checkNotNull(model.goldens()) { "${model.stem} has no goldens" }.goldens
             val folder = "${model.stem}/${checkNotNull(model.manifest.goldens).name}"
-            ImageClassifier.named(app, model.stem).use { classifier ->
+            ImageClassifier.named(app, model.stem, engines = Library.ENGINES).use { classifier ->
                 for (image in goldens.images) {
                     val encoded = files.open("$folder/${image.image}").use { it.readBytes() }
                     val expected = image.logits.indices.maxByOrNull { image.logits[it] }

@@ -15,7 +15,6 @@ import android.widget.TextView
 import dev.shvit.core.ShvitException
 import dev.shvit.core.ShvitException.InvalidSettings
 import dev.shvit.core.documents.Result
-import dev.shvit.core.measure.BenchmarkPlan
 import dev.shvit.core.measure.BenchmarkRequest
 import dev.shvit.core.measure.RunLog
 import dev.shvit.core.models.ModelStore
@@ -64,7 +63,7 @@ internal class BenchmarkActivity : WorkActivity() {
 
     private fun offer(stored: List<Stored>) {
         if (stored.isEmpty()) status.text = ModelStore.noModel().message
-        for (each in stored.filterIsInstance<Stored.Usable>().filter { BenchmarkPlan.runs(it.model) }) {
+        for (each in stored.filterIsInstance<Stored.Usable>().filter { Library.ENGINES.runs(it.model.manifest) }) {
             val choice = CheckBox(this)
             choice.text = each.stem
             choice.isChecked = each.stem !in leftOut

@@ -16,7 +16,7 @@ import dev.shvit.core.measure.Profiler
 import dev.shvit.core.measure.Progress
 import dev.shvit.core.measure.RunLog
 import dev.shvit.core.measure.Subject
-import dev.shvit.core.models.engineName
+import dev.shvit.core.models.describe
 import dev.shvit.monotonic
 import java.io.File
 
@@ -58,7 +58,7 @@ internal class BenchmarkRun(private val context: Context, private val request: B
     override fun run(): State = Library.alone(::measure)
 
     private fun measure(): State = try {
-        val plan = BenchmarkPlan.of(request, Models(context).all(), library.phone.device.cores)
+        val plan = BenchmarkPlan.of(request, Models(context).all(), library.phone.device.cores, Library.ENGINES)
         for (model in plan.subjects.map { it.model }.distinct()) library.prepare(model)
         val profiler = Profiler(
             request.protocol,
@@ -106,7 +106,7 @@ internal class BenchmarkRun(private val context: Context, private val request: B
         val goldens = subject.model.goldens()
         return Contestant(
             name = manifest.artifact.name,
-            engine = manifest.engineName(ShvitClassifier.executorch),
+            engine = Library.ENGINES.of(manifest).describe(manifest),
             precision = manifest.precision.word,
             artifactSha256 = manifest.artifact.sha256,
             pixels = Pixels.ramp(preprocessing.height, preprocessing.width),

@@ -6,7 +6,6 @@ import android.view.View
 import android.view.ViewGroup
 import android.widget.TextView
 import dev.shvit.core.documents.GoldenCheck
-import dev.shvit.core.measure.BenchmarkPlan
 import dev.shvit.core.models.ModelStore
 import dev.shvit.core.models.Stored
 

@@ -4,6 +4,7 @@ import android.content.Context
 import android.net.Uri
 import dev.shvit.AndroidPhone
 import dev.shvit.BitmapDecoder
+import dev.shvit.ExecuTorch
 import dev.shvit.ImageClassifier
 import dev.shvit.ShvitClassifier
 import dev.shvit.core.ShvitException
@@ -13,10 +14,11 @@ import dev.shvit.core.documents.Manifest
 import dev.shvit.core.images.Picture
 import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.measure.ReportContext
+import dev.shvit.core.models.Engines
 import dev.shvit.core.models.GoldenFolder
 import dev.shvit.core.models.LoadedModel
 import dev.shvit.core.models.StoredModel
-import dev.shvit.core.models.collectVersions
+import dev.shvit.litert.LiteRT
 import java.io.IOException
 import java.text.SimpleDateFormat
 import java.util.Date
@@ -28,11 +30,16 @@ internal class Library(private val context: Context) {
     private val cache = ImageClassifier.artifactCache(context)
 
     /** Loads a model to measure or check it. */
-    fun classifier(model: StoredModel, threads: Int): ShvitClassifier = ShvitClassifier.load(model, cache, threads)
+    fun classifier(model: StoredModel, threads: Int): ShvitClassifier =
+        ShvitClassifier.load(model, cache, threads, ENGINES)
 
     /** Runs a task with a model, which stays loaded for the next task of any screen. */
     fun <R> use(model: StoredModel, task: (ImageClassifier) -> R): R =
-        loaded.use(model.manifest.artifact.sha256, { ImageClassifier.named(context, model.stem) }, task)
+        loaded.use(
+            model.manifest.artifact.sha256,
+            { ImageClassifier.named(context, model.stem, engines = ENGINES) },
+            task,
+        )
 
     /** Copies and verifies a model's file, so that the measured load time covers only loading. */
     fun prepare(model: StoredModel) {
@@ -72,7 +79,7 @@ internal class Library(private val context: Context) {
         return ReportContext(
             created = SimpleDateFormat("yyyy-MM-dd'T'HH:mm:ssXXX", Locale.ROOT).format(Date()),
             app = "SHViTDemo $version for Android",
-            versions = collectVersions(measured, ShvitClassifier.executorch, phone.system),
+            versions = ENGINES.versions(measured, phone.system),
             device = phone.device,
         )
     }
@@ -87,6 +94,9 @@ internal class Library(private val context: Context) {
     )
 
     companion object {
+        /** The runtimes that the app links. */
+        val ENGINES = Engines(ExecuTorch, LiteRT)
+
         /** The one that all screens share: loaded models use the same number of threads. */
         private val loaded = LoadedModel<ImageClassifier>()
 

@@ -23,7 +23,7 @@ internal class Models(context: Context) {
      * @throws ShvitException If there is none.
      */
     private fun usable(stored: List<Stored> = all()): List<StoredModel> =
-        BenchmarkPlan.of(BenchmarkRequest(), stored, cores = 1).subjects.map { it.model }
+        BenchmarkPlan.of(BenchmarkRequest(), stored, cores = 1, Library.ENGINES).subjects.map { it.model }
 
     /**
      * Returns the chosen model, or the first that can run if none was chosen or it no longer exists.

@@ -8,7 +8,6 @@ import android.widget.Button
 import android.widget.TextView
 import dev.shvit.core.ShvitException
 import dev.shvit.core.documents.Manifest
-import dev.shvit.core.measure.BenchmarkPlan
 import dev.shvit.core.models.Stored
 import dev.shvit.core.models.StoredModel
 
@@ -41,7 +40,7 @@ internal class ModelsActivity : Activity() {
                 is Stored.Usable -> details(each.model.manifest)
                 is Stored.Broken -> each.reason.message
             }
-            if (each is Stored.Usable && BenchmarkPlan.runs(each.model)) {
+            if (each is Stored.Usable && Library.ENGINES.runs(each.model.manifest)) {
                 offer(row.view(R.id.choose), each.model, chosen)
             }
             rows.addView(row)
@@ -60,23 +59,26 @@ internal class ModelsActivity : Activity() {
         }
     }
 
-    private fun details(manifest: Manifest): String {
-        val delegation = manifest.delegation
-        return getString(
-            R.string.model_details,
-            manifest.model.variant,
-            manifest.precision.word,
-            formatter.megabytes(manifest.artifact.bytes),
-            manifest.preprocessing.height,
-            manifest.preprocessing.width,
-            manifest.labels.size,
-            delegation?.name ?: getString(R.string.no_delegate),
-            formatter.percent(delegation?.share ?: 0.0),
-            manifest.drift?.let { formatter.percent(it.agreement.value) } ?: getString(R.string.no_drift),
-            manifest.goldens?.name ?: getString(R.string.no_goldens),
-            manifest.versions.entries.joinToString { "${it.key} ${it.value}" },
-            manifest.artifact.sha256.take(SHOWN_DIGITS),
-        )
+    private fun details(manifest: Manifest): String = getString(
+        R.string.model_details,
+        manifest.model.variant,
+        manifest.precision.word,
+        formatter.megabytes(manifest.artifact.bytes),
+        manifest.preprocessing.height,
+        manifest.preprocessing.width,
+        manifest.labels.size,
+        runtime(manifest),
+        manifest.drift?.let { formatter.percent(it.agreement.value) } ?: getString(R.string.no_drift),
+        manifest.goldens?.name ?: getString(R.string.no_goldens),
+        manifest.versions.entries.joinToString { "${it.key} ${it.value}" },
+        manifest.artifact.sha256.take(SHOWN_DIGITS),
+    )
+
+    /** Returns what runs a model, with the share that it delegates if the manifest states one. */
+    private fun runtime(manifest: Manifest): String {
+        val name = if (Library.ENGINES.runs(manifest)) Library.ENGINES.of(manifest).name else manifest.target.word
+        val delegation = manifest.delegation ?: return name
+        return getString(R.string.delegated, name, formatter.percent(delegation.share), delegation.name)
     }
 
     private companion object {

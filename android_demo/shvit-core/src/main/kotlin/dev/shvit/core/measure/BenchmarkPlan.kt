@@ -3,7 +3,7 @@ package dev.shvit.core.measure
 import dev.shvit.core.ShvitException
 import dev.shvit.core.ShvitException.InvalidSettings
 import dev.shvit.core.ShvitException.UnsupportedDocument
-import dev.shvit.core.documents.Target
+import dev.shvit.core.models.Engines
 import dev.shvit.core.models.ModelStore
 import dev.shvit.core.models.Stored
 import dev.shvit.core.models.StoredModel
@@ -24,38 +24,36 @@ class BenchmarkPlan private constructor(val subjects: List<Subject>, val leftOut
          *
          * @param stored The models in the app.
          * @param cores The phone's cores, which limit the number of threads.
+         * @param engines The runtimes of the app.
          * @throws ShvitException If there is no model, a named one is missing or unusable, or there are too many
          *   threads.
          */
-        fun of(request: BenchmarkRequest, stored: List<Stored>, cores: Int): BenchmarkPlan {
+        fun of(request: BenchmarkRequest, stored: List<Stored>, cores: Int, engines: Engines): BenchmarkPlan {
             request.threads.firstOrNull { it !in 1..cores }?.let {
                 throw InvalidSettings("$it threads cannot be measured on this phone.", "It has $cores cores.")
             }
-            val wanted = request.models?.map { named(it, stored) } ?: stored.map(::runnable)
+            val wanted = request.models?.map { named(it, stored, engines) } ?: stored.map { runnable(it, engines) }
             val models = wanted.filterIsInstance<Stored.Usable>().map { it.model }
             val broken = wanted.filterIsInstance<Stored.Broken>()
             if (models.isEmpty()) throw broken.firstOrNull()?.reason ?: ModelStore.noModel()
             return BenchmarkPlan(request.threads.flatMap { count -> models.map { Subject(it, count) } }, broken)
         }
 
-        /** Returns whether Android can run a model. */
-        fun runs(model: StoredModel): Boolean = model.manifest.target == Target.EXECUTORCH
-
-        private fun named(name: String, stored: List<Stored>): Stored {
+        private fun named(name: String, stored: List<Stored>, engines: Engines): Stored {
             val found = stored.firstOrNull { it.stem == name }
                 ?: throw ModelStore.notEmbedded(name, stored.map { it.stem })
-            return runnable(found).also { if (it is Stored.Broken) throw it.reason }
+            return runnable(found, engines).also { if (it is Stored.Broken) throw it.reason }
         }
 
-        /** Returns a model, or an error if Android cannot run it. */
-        private fun runnable(stored: Stored): Stored {
-            if (stored !is Stored.Usable || runs(stored.model)) return stored
-            val reason = UnsupportedDocument(
-                "${stored.stem} is for ${stored.model.manifest.target.word}.",
-                "This app runs ExecuTorch programs.",
-                "Export it again: shvit-mobile export --target executorch",
-            )
-            return Stored.Broken(stored.stem, reason)
+        /** Returns a model, or an error if no runtime of the app runs it. */
+        private fun runnable(stored: Stored, engines: Engines): Stored {
+            if (stored !is Stored.Usable) return stored
+            return try {
+                engines.of(stored.model.manifest)
+                stored
+            } catch (reason: UnsupportedDocument) {
+                Stored.Broken(stored.stem, reason)
+            }
         }
     }
 }

@@ -7,6 +7,9 @@ import dev.shvit.core.ShvitException.InvalidSettings
 import dev.shvit.core.ShvitException.ModelNotEmbedded
 import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.documents.Manifest
+import dev.shvit.core.documents.Target
+import dev.shvit.core.models.Engines
+import dev.shvit.core.models.LinkedEngine
 import dev.shvit.core.models.ModelStore
 import dev.shvit.core.models.Stored
 import dev.shvit.core.models.embedded
@@ -33,7 +36,10 @@ class BenchmarkPlanTest {
         return ModelStore(files).models().single()
     }
 
-    private fun plan(request: BenchmarkRequest, vararg stored: Stored) = BenchmarkPlan.of(request, stored.toList(), 8)
+    private val engines = Engines(LinkedEngine(Target.EXECUTORCH, "ExecuTorch", "1.4.1"))
+
+    private fun plan(request: BenchmarkRequest, vararg stored: Stored) =
+        BenchmarkPlan.of(request, stored.toList(), 8, engines)
 
     private fun failure(request: BenchmarkRequest, vararg stored: Stored): ShvitException =
         assertFailsWith<ShvitException> { plan(request, *stored) }
@@ -43,7 +49,15 @@ class BenchmarkPlanTest {
         val plan = plan(BenchmarkRequest(threads = listOf(1, 4)), whole, broken, apples)
         assertEquals(listOf(stem to 1, stem to 4), plan.subjects.map { it.model.stem to it.threads })
         assertEquals(listOf("broken", stem), plan.leftOut.map { it.stem })
-        assertEquals("$stem is for coreml.", plan.leftOut.last().reason.what)
+        assertEquals("$stem.pte is for coreml.", plan.leftOut.last().reason.what)
+    }
+
+    @Test
+    fun `a model is measured if the app links its runtime`() {
+        val tflite = stored("litert") { it.replace("\"target\": \"executorch\"", "\"target\": \"litert\"") }
+        assertIs<UnsupportedDocument>(failure(BenchmarkRequest(), tflite))
+        val both = Engines(LinkedEngine(Target.LITERT, "LiteRT", "2.3.0"), LinkedEngine(Target.EXECUTORCH, "", ""))
+        assertEquals(2, BenchmarkPlan.of(BenchmarkRequest(), listOf(whole, tflite), 8, both).subjects.size)
     }
 
     @Test

@@ -15,15 +15,17 @@ import dev.shvit.core.documents.Override
 import dev.shvit.core.documents.Goldens
 import dev.shvit.core.documents.Manifest
 import dev.shvit.core.documents.Settings
+import dev.shvit.core.documents.Target
 import dev.shvit.core.documents.ThermalState
 import dev.shvit.core.images.Pixels
 import dev.shvit.core.images.Preprocessor
 import dev.shvit.core.models.Classifier
+import dev.shvit.core.models.Engines
 import dev.shvit.core.models.FolderFiles
 import dev.shvit.core.models.GoldenFolder
+import dev.shvit.core.models.LinkedEngine
 import dev.shvit.core.models.LookUp
-import dev.shvit.core.models.collectVersions
-import dev.shvit.core.models.engineName
+import dev.shvit.core.models.describe
 import dev.shvit.core.models.imageIo
 import java.io.File
 import kotlin.test.Test
@@ -291,6 +293,7 @@ class ProfilerTest {
             Shared.fixtures.resolve("goldens/shvit_s1-64-executorch-fp32.manifest.json").readText(),
             "manifest",
         )
+        val engine = LinkedEngine(Target.EXECUTORCH, "ExecuTorch", "1.4.1")
         val files = FolderFiles(Shared.fixtures)
         val name = "goldens/shvit_s1-64-executorch-fp32.goldens"
         val goldens = Goldens.read(Shared.fixtures.resolve("$name/goldens.json").readText(), "goldens.json")
@@ -298,7 +301,7 @@ class ProfilerTest {
         val preprocessor = Preprocessor(goldens.preprocessing)
         val checked = Contestant(
             name = "shvit_s1-64-executorch-fp32.pte",
-            engine = manifest.engineName("1.4.1"),
+            engine = engine.describe(manifest),
             precision = goldens.precision.word,
             artifactSha256 = goldens.artifactSha256,
             pixels = Pixels.ramp(2, 2),
@@ -306,7 +309,7 @@ class ProfilerTest {
             golden = { folder.check(imageIo, preprocessor::pixels, LookUp.of(folder)) },
             load = { SimulatedModel(warm, "checked", 5.0) },
         )
-        val measured = reportContext.copy(versions = collectVersions(listOf(manifest), "1.4.1", "Android 15 (API 35)"))
+        val measured = reportContext.copy(versions = Engines(engine).versions(listOf(manifest), "Android 15 (API 35)"))
         val report = Profiler(Protocol(sustainedSeconds = 20.0), warm, warm)
             .report(measured, listOf(checked, contestant(warm, "other", 7.0, threads = 1)))
         assertEquals(true, report.results.first().golden?.passed)

@@ -1,5 +1,7 @@
 package dev.shvit.core.models
 
+import dev.shvit.core.documents.Manifest
+import dev.shvit.core.documents.Target
 import dev.shvit.core.images.DecodingPlan
 import dev.shvit.core.images.Picture
 import dev.shvit.core.images.Pixels
@@ -24,6 +26,15 @@ class LookUp(private val answers: Map<String, FloatArray>) : Classifier {
             },
         )
     }
+}
+
+/** An engine of an app that only its target and version matter of. */
+class LinkedEngine(override val target: Target, override val name: String, override val version: String) : Engine {
+    override val logTag get() = name
+
+    override fun check(manifest: Manifest) = Unit
+
+    override fun load(manifest: Manifest, file: File, threads: Int): Session = error("nothing loads it")
 }
 
 /** The JVM's own decoder, as a phone has its own. It converts the colors of pictures with a profile to sRGB. */

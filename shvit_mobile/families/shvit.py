@@ -107,6 +107,25 @@ class SHViT(nn.Module):
         return (self.head(pooled) + self.head_dist(pooled)) / 2
 
 
+class SHViTFeatures(nn.Module):
+    """The stages of a SHViT without its head; layers are those of the model, under their names.
+
+    Input: normalized float images, shape (batch, in_channels, height, width), of any size.
+    Output: the output of each stage, shape (batch, dims[i], ceil(height / 2^(4 + i)), ceil(width / 2^(4 + i))).
+    """
+
+    def __init__(self, model: SHViT) -> None:
+        super().__init__()
+        self.config, self.patch_embed, self.stages = model.config, model.patch_embed, model.stages
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        maps, features = [], self.patch_embed(images)
+        for stage in self.stages:
+            features = stage(features)
+            maps.append(features)
+        return tuple(maps)
+
+
 class ConvNorm(nn.Sequential):
     """A convolution without bias and its BatchNorm, `c` and `bn`; same padding at stride 1."""
 

@@ -131,7 +131,7 @@ check-android: $(INSTALLED)
 	$(BIN)/python tools/android/check_modules.py --plant
 
 # pip finds versions for each extra in a fresh environment, and says how long it takes; nothing is installed.
-EXTRAS := models peers litert coreai heic detection
+EXTRAS := models peers litert coreai ray heic detection
 check-extras: $(INSTALLED)
 	rm -rf build/extras && $(PYTHON) -m venv build/extras
 	build/extras/bin/python -m pip install --quiet --upgrade "pip>=25.1"

@@ -19,6 +19,7 @@ from .inspect import inspect
 from .options import replace_old_choice
 from .phone import phone
 from .report import report
+from .sweep import sweep
 from .validate import validate
 
 
@@ -71,5 +72,8 @@ def _set_global_options(
         raise typer.Exit(INVALID_INPUT)
 
 
-for command in (export, calibrate, finetune, validate, benchmark, phone, devices, report, inspect, embed, doctor, demo):
+COMMANDS = (
+    *(export, calibrate, finetune, validate, benchmark, sweep, phone, devices, report, inspect, embed, doctor, demo),
+)
+for command in COMMANDS:
     app.command(cls=_PanelCommand, context_settings={"token_normalize_func": replace_old_choice})(command)

@@ -496,6 +496,40 @@ OrderSeed = Annotated[
 ]
 Chart = Annotated[Path | None, option(OUTPUT_PANEL, "Draw a chart here (SVG).", metavar="FILE")]
 
+# Sweeps
+SweepOut = Annotated[
+    Path,
+    option(
+        OUTPUT_PANEL,
+        "Folder for artifacts, results and the report; an earlier run in it is continued (default: sweep).",
+        "--out",
+        metavar="DIR",
+    ),
+]
+SweepTable = Annotated[
+    Path | None,
+    option(OUTPUT_PANEL, "The table to write, .csv or .parquet (default: DIR/results.csv).", "--table", metavar="FILE"),
+]
+RayAddress = Annotated[
+    str | None,
+    option(
+        OUTPUT_PANEL,
+        'Run on this Ray cluster, or with "auto" on the one of this machine (default: processes on this machine).',
+        "--ray",
+        metavar="ADDRESS",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    option(
+        OUTPUT_PANEL,
+        "How many artifacts are exported at once (default: as many as there are processors and memory for).",
+        "--workers",
+        metavar="N",
+        min=1,
+    ),
+]
+
 # Fine-tuning
 TrainingImagesArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="Images to train on, in a folder for each class.")

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import shutil
+import socket
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from shvit_mobile.pipeline.sweep_file import SweepJob
 _PATH_FIELDS = ("checkpoint", "calibration", "validation", "labels_csv")
 # What a job takes at most: see `sweep._BYTES_PER_JOB`.
 _MEMORY = 2 * 1024**3
+_CONNECTION_SECONDS = 10
 
 
 class RayFailed(ShvitError):
@@ -62,6 +64,7 @@ class RayRunner:
         self._retries, self._is_shared = retries, is_shared
         if not ray.is_initialized():
             try:
+                _check_reachable(address)
                 ray.init(
                     address=address, runtime_env=dict(runtime_env or {}), log_to_driver=False, logging_level="ERROR"
                 )
@@ -69,7 +72,7 @@ class RayRunner:
                 raise RayFailed(
                     f"There is no Ray cluster at '{address}'.",
                     why=get_first_line(reason),
-                    hint="Start one with `ray start --head`, or give its address.",
+                    hint="Start one with this command, or give its address: ray start --head",
                     parameter="ray",
                 ) from None
 
@@ -100,6 +103,13 @@ class RayRunner:
             if path not in packed:
                 packed[path] = self._ray.put(_pack(Path(path)))
         return {path: packed[path] for path in paths}
+
+
+def _check_reachable(address: str) -> None:
+    """Raise `OSError` unless something answers at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "//" not in host:
+        socket.create_connection((host, int(port)), timeout=_CONNECTION_SECONDS).close()
 
 
 def _run_remotely(job: SweepJob, paths: Sequence[str], references: Sequence[Any]) -> bytes:

@@ -72,7 +72,7 @@ class RayRunner:
                 raise RayFailed(
                     f"There is no Ray cluster at '{address}'.",
                     why=get_first_line(reason),
-                    hint="Start one with this command, or give its address: ray start --head",
+                    hint="Start one, or give its address.",
                     parameter="ray",
                 ) from None
 

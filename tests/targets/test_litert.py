@@ -14,9 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shvit_mobile.contracts.recipe import ActivationRange, Precision
+from shvit_mobile.contracts.recipe import ActivationRange, Precision, Recipe
+from shvit_mobile.drift.layer_drift import compare_layers
 from shvit_mobile.environments import ENVIRONMENTS
 from shvit_mobile.errors import BadArtifact, NotSupported, ToolMissing
+from shvit_mobile.images.image_set import open_images
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.affine import choose_affine_parameters, quantize_weight
@@ -27,8 +29,11 @@ from shvit_mobile.targets.litert import read_inventory
 from shvit_mobile.targets.litert.convert import convert_module
 from shvit_mobile.targets.litert.flatbuffer import iterate_graph, read_model, read_values, write_model
 from shvit_mobile.targets.litert.int8 import quantize_layers
+from tests.builders import draw_smooth_pixels, write_picture_folder
 from tests.litert import lower_model
 from tests.programs import FLOAT_LAYER, compute_float_logits, draw_pictures
+from tests.quantize.builders import build_plain_recipe, simulate_int8
+from tests.targets.test_int8_modules import build_form
 
 
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 100.0), ("fp16", 50.0), ("int8", 29.0)])
@@ -136,13 +141,60 @@ def test_layers_of_other_families_become_int8() -> None:
     assert sqnr(expected.numpy(), run_model(write_model(model), images)) > 15
 
 
+class Folding(nn.Module):
+    """Constants that the converter multiplies into weights: factors behind a convolution, and a norm's in front."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv, self.linear = nn.Conv2d(3, 8, 4, 4), nn.Conv2d(8, 8, 3, padding=1), nn.Linear(8, 12)
+        self.norm, self.head = nn.LayerNorm(8), nn.Linear(12, 5)
+        self.gamma = nn.Parameter(torch.rand(8, 1, 1) - 0.5)
+        for parameter in self.norm.parameters():
+            nn.init.normal_(parameter)
+
+    def forward(self, images: Tensor) -> Tensor:
+        values = self.stem(images).relu()
+        values = values + self.conv(values) * self.gamma
+        return self.head(self.linear(self.norm(values.flatten(2).transpose(1, 2))).mean(1))
+
+
+def test_what_the_converter_multiplies_into_weights_does_not_change_their_integers(tmp_path: Path) -> None:
+    deployed = build_form(Folding)
+    recipe = build_plain_recipe(deployed)
+    artifact = lower(deployed, recipe, "litert", tmp_path)
+    views = {view.outputs[0].name.decode(): view for view in iterate_graph(read_model(artifact.path))}
+    assert {"model.conv.unscaled.int8", "model.linear.norm.add"} <= views.keys()
+    for path, output in (("model.conv", "model.conv.unscaled.int8"), ("model.linear", "model.linear.int8")):
+        integers, scales = quantize_weight(deployed.module.get_submodule(path).get_parameter("weight"))
+        weight = views[output].inputs[1]
+        np.testing.assert_array_equal(read_values(views[output].model, weight), integers.movedim(1, -1))
+        np.testing.assert_array_equal(weight.quantization.scale, scales)
+        expected = choose_affine_parameters(*recipe.ranges[path].output)
+        assert float(views[output].outputs[0].quantization.scale[0]) == pytest.approx(expected.scale)
+    pixels = draw_smooth_pixels(8, (32, 24), seed=3)
+    with torch.no_grad():
+        reference, simulated = deployed.module(pixels), simulate_int8(deployed, recipe)(pixels)
+    answer = open_runner(artifact).run(pixels.permute(0, 2, 3, 1).to(torch.uint8).numpy())
+    assert np.linalg.norm(answer - simulated.numpy()) < 0.2 * float((simulated - reference).norm())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_layers_are_compared_behind_factors_that_the_converter_moves(precision: Precision, tmp_path: Path) -> None:
+    deployed = build_form(Folding)
+    recipe = build_plain_recipe(deployed) if precision == "int8" else Recipe(precision="fp32")
+    artifact = lower(deployed, recipe, "litert", tmp_path)
+    images = open_images(write_picture_folder(tmp_path / "pictures", count=2, size=(40, 30)))
+    rows = {row.layer: row.forced_db for row in compare_layers(artifact, deployed.trained, images).rows}
+    assert min(rows[name] for name in ("model.conv", "model.linear")) > (100 if precision == "fp32" else 30)
+
+
 def test_a_layer_that_is_not_in_the_model_is_named() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 6, 2)).eval()
     model = convert_module(module, (1, 3, 8, 8), names=("images", "logits"))
     with pytest.raises(NotSupported, match="The layer 7 cannot be int8"):
         quantize_layers(model, module, {"7": ActivationRange(input=(0.0, 1.0), output=(0.0, 1.0))})
     with torch.no_grad():
-        module[0].weight.mul_(2)
+        module[0].weight.add_(0.1)
     with pytest.raises(NotSupported, match="its weight is another one"):
         quantize_layers(model, module, {"0": ActivationRange(input=(0.0, 1.0), output=(0.0, 1.0))})
 

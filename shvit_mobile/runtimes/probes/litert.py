@@ -35,6 +35,7 @@ from shvit_mobile.targets.litert.flatbuffer import (
 from shvit_mobile.targets.litert.int8 import INT8
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+_MOVES = ("DEQUANTIZE", "TRANSPOSE", "RESHAPE")
 _CHANNELS_FIRST, _CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
@@ -98,8 +99,11 @@ class _Interpreter:
     def run(self, feed: Mapping[str, NDArray[np.float32]], path: Path) -> None:
         *others, last = self._inputs
         for name in others:
-            self._interpreter.set_tensor(self._details[name]["index"], feed[name])
-        run_interpreter(self._interpreter, self._details[last]["index"], feed[last], path)
+            detail = self._details[name]
+            # A linear layer over positions has one axis less than PyTorch's.
+            self._interpreter.set_tensor(detail["index"], feed[name].reshape(detail["shape"]))
+        detail = self._details[last]
+        run_interpreter(self._interpreter, detail["index"], feed[last].reshape(detail["shape"]), path)
 
     def read(self, name: str) -> NDArray[np.float32]:
         """Return a value, which is dequantized if it is int8."""
@@ -115,7 +119,7 @@ def _locate_points(model: Any, points: Sequence[Call], artifact: Artifact) -> tu
     """Locate each comparison point by the name of its tensor."""
     names = {view.outputs[0].name.decode() for view in iterate_graph(model)}
     suffixes = [f".{name.lower()}" for name in get_activations().values()]
-    outputs = artifact.manifest.output.names
+    outputs, multiplied = artifact.manifest.output.names, _find_multiplied(model)
     locations = []
     for point in points:
         name = f"{point.name}.add" if point.kind == "residual" else point.name
@@ -130,8 +134,21 @@ def _locate_points(model: Any, points: Sequence[Call], artifact: Artifact) -> tu
             )
         # Integers end where the activation does, even if it is an operator of its own.
         limits = point.activation.limits if value != name and point.activation else None
-        locations.append(PointLocation(point, value, limits))
+        # The converter multiplies factors of channels behind a layer into its weight, and int8 takes them out again.
+        locations.append(PointLocation(point, value, limits, scaled=value not in multiplied))
     return tuple(locations)
+
+
+def _find_multiplied(model: Any) -> set[str]:
+    """Return the names of the values that an operator multiplies by a constant, directly or after they are moved."""
+    found = set[str]()
+    for view in reversed(list(iterate_graph(model))):
+        outputs = {output.name.decode() for output in view.outputs}
+        variable = [tensor for tensor in view.inputs if tensor is not None and not view.is_constant(tensor)]
+        is_product = view.kind == "MUL" and len(variable) == 1
+        if is_product or (view.kind in _MOVES and outputs & found):
+            found.add(variable[0].name.decode())
+    return found
 
 
 def _find_channels_last(model: Any) -> set[str]:

@@ -1,7 +1,7 @@
 """Changes the graph of a LiteRT model: new tensors, constants and operators, without what is no longer used."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,10 +49,22 @@ class GraphEditor:
 
     def add_operator(self, kind: str, inputs: Sequence[int], outputs: Sequence[int], *, version: int = 1) -> None:
         """Add an operator without options."""
+        self.operators.append(self._create_operator(kind, inputs, outputs, version))
+
+    def add_arithmetic(self, kind: Literal["MUL", "ADD"], inputs: Sequence[int], output: int) -> Any:
+        """Add the product or the sum of two tensors, and return its options, with no activation yet."""
+        operator, schema = self._create_operator(kind, inputs, [output], version=1), load_schema()
+        name = f"{kind.capitalize()}Options"
+        operator.builtinOptionsType = getattr(schema.BuiltinOptions, name)
+        operator.builtinOptions = getattr(schema, f"{name}T")()
+        self.operators.append(operator)
+        return operator.builtinOptions
+
+    def _create_operator(self, kind: str, inputs: Sequence[int], outputs: Sequence[int], version: int) -> Any:
         operator = load_schema().OperatorT()
         operator.opcodeIndex = self.find_code(kind, version)
         operator.inputs, operator.outputs = list(inputs), list(outputs)
-        self.operators.append(operator)
+        return operator
 
     def find_code(self, kind: str, version: int) -> int:
         """Return the place of an operator's code, which is added if the model lacks it; a newer version stays."""

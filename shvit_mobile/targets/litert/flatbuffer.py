@@ -83,8 +83,13 @@ class OperatorView:
     @property
     def activation(self) -> str:
         """The activation that it also computes, as a suffix, such as ".relu"; empty if there is none."""
-        number = getattr(self.operator.builtinOptions, "fusedActivationFunction", 0)
+        number = self.activation_number
         return f".{get_activations()[number].lower()}" if number else ""
+
+    @property
+    def activation_number(self) -> int:
+        """The schema's number of that activation; 0 if there is none."""
+        return int(getattr(self.operator.builtinOptions, "fusedActivationFunction", 0))
 
     def is_constant(self, tensor: Any) -> bool:
         return is_constant(self.model, tensor)

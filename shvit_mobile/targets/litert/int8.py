@@ -2,24 +2,31 @@
 
 The interpreter computes a convolution or a linear layer in int8 if its input, weight and output are int8 and its bias
 is int32. A value that only float operators read is dequantized behind the layer, and one that no layer has computed is
-quantized in front of it.
+quantized in front of it. What the converter multiplied into a weight (`folds.py`) becomes operators of its own again:
+the integers and the ranges are the recipe's.
 """
 
 from collections.abc import Mapping
 from copy import copy
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
 from shvit_mobile.deploy.wiring import get_layer_path
-from shvit_mobile.errors import NotSupported
 from shvit_mobile.quantize.affine import AffineParameters, choose_affine_parameters, quantize_layer
 from shvit_mobile.quantize.layers import get_call_range
 from shvit_mobile.targets.litert.editing import GraphEditor
 from shvit_mobile.targets.litert.flatbuffer import OperatorView, iterate_graph, load_schema, read_values
+from shvit_mobile.targets.litert.folds import (
+    Folds,
+    arrange_weight,
+    build_layer_error,
+    find_folds,
+    get_output_axis,
+    read_parameter,
+)
 
 INT8 = ".int8"
 # Operators that only move or select values of their first input.
@@ -45,14 +52,15 @@ def quantize_layers(
         activations: How a range is divided into integers.
 
     Raises:
-        NotSupported: If the converter made something else of a layer than an operator with the layer's weight.
+        NotSupported: If the converter made something else of a layer than an operator with the layer's weight, apart
+            from what `find_folds` finds.
     """
     quantizer = _Quantizer(model, module, ranges, activations)
     for view in list(iterate_graph(model)):
         quantizer.rewrite(view)
     missing = sorted(set(map(get_layer_path, ranges)) - quantizer.done)
     if missing:
-        raise _build_error(missing[0], "it is no operator of its own in the converted model")
+        raise build_layer_error(missing[0], "it is no operator of its own in the converted model")
     quantizer.editor.finish()
 
 
@@ -77,7 +85,8 @@ class _Quantizer:
         self._producers: dict[int, OperatorView] = {}
         # By a float tensor: its integers and their parameters.
         self._integers: dict[int, tuple[int, AffineParameters]] = {}
-        self._weights: dict[tuple[str, AffineParameters], tuple[int, int]] = {}
+        # By the layer, the parameters of its input and the place of its weight in the float model.
+        self._weights: dict[tuple[str, AffineParameters, int], tuple[int, int]] = {}
 
     def rewrite(self, view: OperatorView) -> None:
         """Add an operator, in int8 if it is one of the layers."""
@@ -92,17 +101,41 @@ class _Quantizer:
 
     def _add_layer(self, view: OperatorView, call: str, activation_range: ActivationRange) -> None:
         image, output = int(view.operator.inputs[0]), int(view.operator.outputs[0])
+        editor, folds = self.editor, find_folds(view, self._module, get_layer_path(call))
+        if folds.norm is not None:
+            image = self._add_norm(image, folds.norm, call)
         parameters = self._find_parameters(image, call) or choose_affine_parameters(
             *activation_range.input, self._activations
         )
-        weight, bias = self._add_weight(view, get_layer_path(call), parameters)
+        weight, bias = self._add_weight(view, get_layer_path(call), parameters, folds)
         results = choose_affine_parameters(*activation_range.output, self._activations)
         operator = copy(view.operator)
         operator.inputs = [self._get_integers(image, parameters, call), weight, bias]
-        operator.outputs = [self._add_integers(output, results)]
-        operator.opcodeIndex = self.editor.find_code(view.kind, _VERSIONS[view.kind])
-        self.editor.operators.append(operator)
-        self.editor.add_operator("DEQUANTIZE", operator.outputs, [output], version=_VERSIONS["DEQUANTIZE"])
+        operator.opcodeIndex = editor.find_code(view.kind, _VERSIONS[view.kind])
+        unscaled = output
+        if folds.factors is not None:
+            operator.builtinOptions = copy(operator.builtinOptions)
+            operator.builtinOptions.fusedActivationFunction = 0
+            unscaled = editor.add_tensor(f"{call}.unscaled", view.outputs[0].shape, np.dtype(np.float32))
+        operator.outputs = [self._add_integers(unscaled, results)]
+        editor.operators.append(operator)
+        editor.add_operator("DEQUANTIZE", operator.outputs, [unscaled], version=_VERSIONS["DEQUANTIZE"])
+        if folds.factors is not None:
+            factors = editor.add_constant(f"{call}.factors", folds.factors)
+            options = editor.add_arithmetic("MUL", [unscaled, factors], output)
+            options.fusedActivationFunction = view.activation_number
+
+    def _add_norm(self, value: int, norm: nn.Module, call: str) -> int:
+        """Add the factors and summands of a norm in front of a layer, and return the tensor that the layer takes."""
+        shape = self.editor.graph.tensors[value].shape
+        kinds: dict[str, Literal["MUL", "ADD"]] = {"weight": "MUL", "bias": "ADD"}
+        for name, kind in kinds.items():
+            if (constant := read_parameter(norm, name)) is not None:
+                place = self.editor.add_constant(f"{call}.norm.{name}", constant)
+                result = self.editor.add_tensor(f"{call}.norm.{kind.lower()}", shape, np.dtype(np.float32))
+                self.editor.add_arithmetic(kind, [value, place], result)
+                value = result
+        return value
 
     def _find_parameters(self, tensor: int, call: str) -> AffineParameters | None:
         """Return the parameters of the integers that a float tensor stands for; None if it is any number."""
@@ -139,27 +172,22 @@ class _Quantizer:
         self._integers[tensor] = integers, parameters
         return integers
 
-    def _add_weight(self, view: OperatorView, path: str, parameters: AffineParameters) -> tuple[int, int]:
+    def _add_weight(self, view: OperatorView, path: str, parameters: AffineParameters, folds: Folds) -> tuple[int, int]:
         """Add a layer's weight in int8 and its bias in int32, and return their tensors; -1 for no bias."""
-        if (path, parameters) in self._weights:
-            return self._weights[path, parameters]
-        layer = self._module.get_submodule(path)
-        bias = None if len(view.inputs) < 3 or view.inputs[2] is None else read_values(view.model, view.inputs[2])
-        axis = 3 if view.kind == "DEPTHWISE_CONV_2D" else 0
-        stored = read_values(view.model, view.inputs[1])
-        weight = layer.get_parameter("weight").detach().cpu().float().numpy()
-        if not np.array_equal(_arrange(weight, stored.shape, axis), stored):
-            raise _build_error(path, "its weight is another one in the converted model")
-        quantized = quantize_layer(layer, bias, parameters)
+        key = path, parameters, int(view.operator.inputs[1])
+        if key in self._weights:
+            return self._weights[key]
+        axis = get_output_axis(view)
+        quantized = quantize_layer(self._module.get_submodule(path), folds.bias, parameters)
         editor = self.editor
-        integers = _arrange(quantized.weight, stored.shape, axis)
+        integers = arrange_weight(quantized.weight, view.inputs[1].shape, axis)
         tensors = editor.add_constant(f"{path}.weight{INT8}", integers), -1
         editor.set_quantization(tensors[0], quantized.scales, np.zeros(len(quantized.scales), np.int64), axis)
         if quantized.bias is not None:
             tensors = tensors[0], editor.add_constant(f"{path}.bias.int32", quantized.bias)
             scales = quantized.bias_scales
             editor.set_quantization(tensors[1], scales, np.zeros(len(scales), np.int64))
-        self._weights[path, parameters] = tensors
+        self._weights[key] = tensors
         return tensors
 
 
@@ -192,17 +220,3 @@ def halve_constants(model: Any, *, minimum: int = 1024) -> None:
 def _is_padding(producer: OperatorView, call: str) -> bool:
     """Return whether an operator is the padding of a layer, which the converter takes out of it."""
     return producer.kind == "PAD" and producer.outputs[0].name.decode().partition("#")[0] == f"{call}.pad"
-
-
-def _arrange(weight: NDArray[Any], shape: tuple[int, ...], axis: int) -> NDArray[Any]:
-    """Return a weight, (out channels, in channels, ...), with channels last and the outputs on `axis`."""
-    moved = np.moveaxis(weight, 1, -1)
-    return (np.moveaxis(moved, 0, axis) if axis else moved).reshape(shape)
-
-
-def _build_error(layer: str, reason: str) -> NotSupported:
-    return NotSupported(
-        f"The layer {layer} cannot be int8 in a LiteRT model: {reason}.",
-        why="Its integers are written in place of its weight.",
-        hint="Keep it in float: name it in `float_layers`.",
-    )

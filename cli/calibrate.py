@@ -38,6 +38,7 @@ def calibrate(
     weights: opt.Weights = None,
     sha256: opt.Sha256 = None,
     model: opt.Model = None,
+    task: opt.Task = None,
     labels: opt.Labels = None,
     size: opt.Size = None,
     crop: opt.Crop = None,
@@ -56,6 +57,7 @@ def calibrate(
     max_drop: opt.MaxDrop = None,
     min_agreement: opt.MinAgreement = None,
     min_top1: opt.MinTop1 = None,
+    min_sqnr: opt.MinSqnr = None,
     accept_baseline: opt.AcceptBaseline = False,
     validate: opt.Validate = None,
     labels_csv: opt.LabelsCsv = None,
@@ -80,11 +82,11 @@ def calibrate(
         print_note("No --checkpoint is given: this is the embedded demo model.")
     options = (
         model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model, labels=labels, size=size)
-        | drop_none(crop=crop, mean=mean, std=std)
+        | drop_none(task=task, crop=crop, mean=mean, std=std)
         | drop_none(resize_mode=resize, interpolation=interpolation, channel_order=channel_order)
         | calibration_options(images, count, observer, activations, passes, seed, sampling)
         | gate_options(validation=validate, labels_csv=labels_csv, validation_count=validate_count)
-        | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1)
+        | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1, min_sqnr=min_sqnr)
         | {"accept_baseline": accept_baseline}
         | drop_none(sensitivity=sensitivity, cost=cost, out=out, cache=cache, overwrite=overwrite)
     )

@@ -10,7 +10,7 @@ from .arguments import calibration_options, drop_none, gate_options, model_optio
 from .console import print_json, print_note, print_table
 from .progress import JobProgress
 from .results import collect_sizes, print_failed_baseline, print_verdict, to_artifact_json, to_contract_json
-from .tables import build_artifact_table, build_drift_table, build_pairs_table, format_cell, format_size
+from .tables import build_artifact_table, build_drift_tables, build_pairs_table, format_cell, format_size
 
 if TYPE_CHECKING:
     from shvit_mobile.pipeline.export import ExportPlan, ExportResult
@@ -22,6 +22,7 @@ def export(
     weights: opt.Weights = None,
     sha256: opt.Sha256 = None,
     model: opt.Model = None,
+    task: opt.Task = None,
     labels: opt.Labels = None,
     size: opt.Size = None,
     crop: opt.Crop = None,
@@ -60,6 +61,7 @@ def export(
     max_drop: opt.MaxDrop = None,
     min_agreement: opt.MinAgreement = None,
     min_top1: opt.MinTop1 = None,
+    min_sqnr: opt.MinSqnr = None,
     accept_baseline: opt.AcceptBaseline = False,
     require_delegated: opt.RequireDelegated = None,
     out: opt.OutFolder = Path("artifacts"),
@@ -90,11 +92,11 @@ def export(
     platforms = None if platform is None else opt.PLATFORMS[platform]
     given = (
         model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model, labels=labels, size=size)
-        | drop_none(crop=crop, mean=mean, std=std)
+        | drop_none(task=task, crop=crop, mean=mean, std=std)
         | drop_none(resize_mode=resize, interpolation=interpolation, channel_order=channel_order)
         | calibration_options(calibration, calibration_count, observer, activations, passes, seed)
         | gate_options(validation=validate, labels_csv=labels_csv, validation_count=validate_count)
-        | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1)
+        | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1, min_sqnr=min_sqnr)
         | {"accept_baseline": accept_baseline, "allow_unproven": allow_unproven}
         | drop_none(delegates=delegate, precisions=quantize, platforms=platforms, recipe=recipe)
         | drop_none(require_delegated=delegated, golden_images=golden_images)
@@ -130,6 +132,7 @@ def _print_plan(plan: ExportPlan, as_json: bool) -> None:
         "checkpoint": trained.source,
         "layout": trained.dialect,
         "variant": trained.variant,
+        "task": trained.task,
         "classes": trained.classes,
         "image size": format_size(trained.preprocessing.size),
         "calibration": calibrated,
@@ -182,7 +185,7 @@ def _print_export(result: ExportResult, out: Path, as_json: bool) -> None:
                 sentences = describe_delegation(artifact.manifest.delegation)
                 print_table("", *(format_cell(f"{artifact.path.name}: {sentence}") for sentence in sentences))
         if result.rows:
-            print_table("", build_drift_table(result.rows, collect_sizes(result.artifacts)))
+            print_table("", *build_drift_tables(result.rows, collect_sizes(result.artifacts)))
         for recommendation in result.recommendations:
             _print_recommendation(recommendation)
         if result.card is not None:

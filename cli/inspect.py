@@ -16,7 +16,7 @@ from . import options as opt
 from .console import print_json, print_note, print_table
 from .errors import GATE_FAILED
 from .results import collect_sizes, to_contract_json
-from .tables import build_drift_table, build_pairs_table, create_table, format_cell, format_size
+from .tables import build_drift_tables, build_pairs_table, create_table, format_cell, format_size
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -77,7 +77,7 @@ def _print_artifact(artifact: Artifact, as_json: bool) -> None:
             "", _build_count_table("Not delegated: run by the portable kernels", manifest.delegation.left_operators)
         )
     if manifest.drift:
-        print_table("", build_drift_table([manifest.drift], collect_sizes([artifact])))
+        print_table("", *build_drift_tables([manifest.drift], collect_sizes([artifact])))
 
 
 def _print_golden_check(artifact: Artifact, as_json: bool) -> None:
@@ -210,7 +210,10 @@ def _describe_manifest(manifest: Manifest) -> dict[str, object]:
     from shvit_mobile.targets.delegation import describe_delegation
 
     inputs, outputs, golden = manifest.input, manifest.output, manifest.golden
+    names = (*outputs.names, outputs.probabilities, outputs.label)
+    shapes = {one.name: f" {'x'.join(map(str, one.shape))}" for one in outputs.maps}
     return {
+        "task": manifest.task,
         "target": format_target(manifest.qualified_target) if manifest.is_unproven else manifest.target,
         "precision": manifest.precision_name,
         "size": f"{format_megabytes(manifest.artifact.bytes)} MB",
@@ -220,11 +223,12 @@ def _describe_manifest(manifest: Manifest) -> dict[str, object]:
         "labels": _format_labels(manifest.labels),
         **_describe_preprocessing(manifest.preprocessing),
         "input": f"{inputs.name}: {inputs.kind}, {inputs.values}, {inputs.dtype} {tuple(inputs.shape)}",
-        "outputs": ", ".join(name for name in (outputs.logits, outputs.probabilities, outputs.label) if name),
+        "outputs": ", ".join(f"{name}{shapes.get(name, '')}" for name in names if name),
         "int8 layers": manifest.inventory.quantized_layers,
         "delegation": manifest.delegation and " ".join(describe_delegation(manifest.delegation)),
         "golden": golden
-        and f"logits of the picture '{golden.picture}' ({golden.how}), within {format_significant(golden.tolerance)}",
+        and f"{'values of maps' if golden.sampled_outputs else 'logits'} of the picture '{golden.picture}' "
+        f"({golden.how}), within {format_significant(golden.tolerance)}",
         "goldens": manifest.goldens and manifest.goldens.name,
         "options": _format_values(manifest.options),
         "versions": _format_values(manifest.versions),

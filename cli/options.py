@@ -80,6 +80,14 @@ Model = Annotated[
         metavar="VARIANT",
     ),
 ]
+Task = Annotated[
+    Literal["classify", "features"] | None,
+    option(
+        MODEL_PANEL,
+        "What is exported: classify for logits, features for the map of each stage, without the classifier (default: "
+        "classify).",
+    ),
+]
 Labels = Annotated[
     Path | None,
     option(
@@ -342,6 +350,15 @@ MinTop1 = Annotated[
         "Share of images that every artifact must get right; needs labels.",
         "--min-top1",
         metavar="PERCENT",
+    ),
+]
+MinSqnr = Annotated[
+    float | None,
+    option(
+        _GATES_PANEL,
+        "SQNR against the float model that the logits, or each map, must have at least.",
+        "--min-sqnr",
+        metavar="DB",
     ),
 ]
 AcceptBaseline = Annotated[

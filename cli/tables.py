@@ -32,6 +32,16 @@ if TYPE_CHECKING:
     from shvit_mobile.contracts.sensitivity import SensitivityReport
 
 
+def build_drift_tables(rows: Sequence[DriftRow], sizes: Mapping[str, int]) -> list[Table]:
+    """Build a table with a line for each artifact, or for maps one with a line for each map.
+
+    Args:
+        rows: Drift, all measured on the same images.
+        sizes: The bytes of each artifact, by its file name.
+    """
+    return [build_map_table(rows, sizes) if any(row.maps for row in rows) else build_drift_table(rows, sizes)]
+
+
 def build_drift_table(rows: Sequence[DriftRow], sizes: Mapping[str, int]) -> Table:
     """Build a table with a line for each artifact.
 
@@ -60,16 +70,25 @@ def build_drift_table(rows: Sequence[DriftRow], sizes: Mapping[str, int]) -> Tab
     return table
 
 
-def build_map_table(rows: Sequence[DriftRow]) -> Table:
-    """Build a table with a line for each map of each artifact."""
-    table = create_table("Drift of each map", "artifact", gap=1)
+def build_map_table(rows: Sequence[DriftRow], sizes: Mapping[str, int]) -> Table:
+    """Build a table with a line for each map of each artifact; arguments as for `build_drift_table`."""
+    table = create_table(f"Drift from the float model, {_format_image_count(rows)}", "artifact", gap=1)
+    for heading in ("preci-\nsion", "execution"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("MB", justify="right", no_wrap=True)
     table.add_column("map", no_wrap=True)
     for heading in ("SQNR\ndB", "cosine", "worst\nchannel", "its\ndB", "max\nerror"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         for number, drift in enumerate(row.maps):
+            first = (
+                format_cell(break_before_precision(row.artifact, row.precision)),
+                format_cell(row.precision.replace("-", "-\n")),
+                format_cell(format_execution(row)),
+                format_megabytes(sizes[row.artifact]) if row.artifact in sizes else NO_VALUE,
+            )
             table.add_row(
-                format_cell(break_before_precision(row.artifact, row.precision)) if number == 0 else "",
+                *(first if number == 0 else ("",) * len(first)),
                 format_cell(drift.name),
                 format_decibels(drift.sqnr_db),
                 format_cosine(drift.cosine),

@@ -14,7 +14,7 @@ from .console import print_json, print_note, print_table
 from .progress import JobProgress
 from .reports import print_layers_and_ranges
 from .results import collect_sizes, print_verdict, to_contract_json
-from .tables import build_drift_table
+from .tables import build_drift_tables
 
 
 def validate(
@@ -38,6 +38,7 @@ def validate(
     max_drop: opt.MaxDrop = None,
     min_agreement: opt.MinAgreement = None,
     min_top1: opt.MinTop1 = None,
+    min_sqnr: opt.MinSqnr = None,
     accept_baseline: opt.AcceptBaseline = False,
     write: opt.Write = False,
     out: opt.OutFile = None,
@@ -47,7 +48,7 @@ def validate(
     """Run artifacts and their checkpoint on the same images and compare them."""
     options = (
         gate_options(validation=images, labels_csv=labels_csv, validation_count=count, validation_seed=seed)
-        | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1)
+        | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1, min_sqnr=min_sqnr)
         | {"accept_baseline": accept_baseline}
         | drop_none(artifacts=artifacts)
         | model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model)
@@ -64,7 +65,7 @@ def validate(
         print_json(to_contract_json(report))
     else:
         divergences = map(describe_cross_runtime_divergence, measured.divergences)
-        print_table(build_drift_table(report.rows, collect_sizes(result.artifacts)), *divergences)
+        print_table(*build_drift_tables(report.rows, collect_sizes(result.artifacts)), *divergences)
         print_changes(measured.changes, measured.native_rows)
         print_layers_and_ranges(report.layers, report.ranges)
     for sentence in result.notes:

@@ -12,8 +12,10 @@ from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, InvalidVa
 Logits = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 
-# Images per block of float64: a whole copy of the logits of ImageNet's validation set would take 400 MB.
+# Images per block of float64: a whole copy of the logits of ImageNet's validation set would take 400 MB. Of maps, with
+# hundreds of thousands of values each, a block has fewer.
 BLOCK = 4096
+_BLOCK_VALUES = 4_096_000
 
 
 def sqnr(reference: Logits, actual: Logits) -> float:
@@ -173,6 +175,7 @@ def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def _iterate_blocks(reference: Logits, actual: Logits) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Check both arrays and yield them in float64, one block of images at a time."""
     _check_pair(reference, actual)
-    for start in range(0, len(reference), BLOCK):
-        rows = slice(start, start + BLOCK)
+    step = max(1, min(BLOCK, _BLOCK_VALUES // reference.shape[1]))
+    for start in range(0, len(reference), step):
+        rows = slice(start, start + step)
         yield reference[rows].astype(np.float64), actual[rows].astype(np.float64)

@@ -18,6 +18,8 @@ _Result = TypeVar("_Result")
 
 # The number of images that a model computes at once, always the same: kernels are chosen by it, too.
 BATCH = 4
+# Up to this size, batches are whole; larger images take as much memory with fewer of them at once.
+_USUAL_PIXELS = 256 * 256
 # How many threads `map_in_order` may use; 0 outside of `use_one_thread_per_kernel`.
 _workers = ContextVar("workers", default=0)
 
@@ -36,6 +38,12 @@ def use_one_thread_per_kernel() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         _workers.reset(token)
+
+
+def choose_batch_size(most: int, size: tuple[int, int]) -> int:
+    """Return how many images of `size`, (height, width), are computed at once: fewer than `most` if they are large."""
+    height, width = size
+    return max(1, min(most, most * _USUAL_PIXELS // (height * width)))
 
 
 def map_in_order(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:

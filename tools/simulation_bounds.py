@@ -71,7 +71,7 @@ def print_row(name: str, deployed: DeployForm, artifact: Artifact, overrides: Pa
     pixels, recipe, runner = draw_pictures(deployed), artifact.manifest.recipe, open_runner(artifact)
     simulate = build_simulation(deployed, recipe, overrides)
     expected = np.concatenate([deployed.run(image[None]).numpy() for image in pixels])
-    simulated = np.concatenate([simulate(image[None]) for image in pixels])
+    simulated = np.concatenate([simulate(image[None])["logits"] for image in pixels])
     actual = np.concatenate([runner.run(image[None]) for image in pixels])
     noise, error, signal = (compute_rms(one) for one in (simulated - expected, actual - simulated, expected))
     print(

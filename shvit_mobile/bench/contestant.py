@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, get_args
 
+from shvit_mobile.contracts.manifest import Task
 from shvit_mobile.errors import InvalidValue
 from shvit_mobile.runtimes import check_runnable
 
@@ -80,19 +81,21 @@ def create_subject(artifact: Artifact, batch: int = 1) -> BenchmarkSubject:
         shape=(batch, *rest),
         dtype=manifest.input.dtype,
         input_name=manifest.input.name,
-        macs=_count_variant_macs(manifest.model.variant, manifest.model.classes, manifest.preprocessing.size),
+        macs=_count_variant_macs(
+            manifest.model.variant, manifest.model.classes, manifest.preprocessing.size, manifest.task
+        ),
         sha256=manifest.artifact.sha256,
         drift=manifest.drift,
     )
 
 
 @cache
-def _count_variant_macs(variant: str, classes: int, size: tuple[int, int]) -> int | None:
+def _count_variant_macs(variant: str, classes: int, size: tuple[int, int], task: Task) -> int | None:
     """Return the multiply-adds of a variant for one image; None for models that cannot be built by name."""
     from shvit_mobile.bench.macs import count_macs
     from shvit_mobile.families.untrained import create_untrained
 
-    model = create_untrained(variant, classes)
+    model = create_untrained(variant, classes, task)
     try:
         return None if model is None else count_macs(model, (1, 3, *size))
     except (RuntimeError, NotImplementedError):  # an operator that the meta device does not have

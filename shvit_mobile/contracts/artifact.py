@@ -14,6 +14,7 @@ from shvit_mobile.contracts.manifest import (
     Delegate,
     Manifest,
     Target,
+    Task,
     find_samples_fault,
     qualify_target,
 )
@@ -220,8 +221,13 @@ def format_artifact_name(
     suffix: str = "",
     *,
     delegate: Delegate | None = None,
+    task: Task = "classify",
 ) -> str:
-    """Return a name such as `shvit_s1-224-coreml-int8.mlpackage`; other than square sizes are HEIGHTxWIDTH."""
+    """Return a name such as `shvit_s1-224-coreml-int8.mlpackage`; other than square sizes are HEIGHTxWIDTH.
+
+    The name of other tasks than "classify" has the task behind the variant: `shvit_s1-features-512-onnx-fp32.onnx`.
+    """
+    model = variant if task == "classify" else f"{variant}-{task}"
     height, width = size
     shape = f"{height}" if height == width else f"{height}x{width}"
-    return f"{variant}-{shape}-{qualify_target(target, delegate)}-{precision}{suffix}{TARGET_SUFFIXES[target]}"
+    return f"{model}-{shape}-{qualify_target(target, delegate)}-{precision}{suffix}{TARGET_SUFFIXES[target]}"

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, Sha256
+from shvit_mobile.contracts.document import Contract, Count, Document, JsonFloat, SchemaVersion, Sha256
 from shvit_mobile.errors import BadReport
 
 # SQNR is clamped to these limits, in dB, to rank noise: beyond them there is only noise, or none.
@@ -18,14 +18,14 @@ class SensitivityFigures(Contract):
 
     Attributes:
         quantized_db, quantized_kl: With only this in int8: SQNR of the logits against the float model in dB, and mean
-            Kullback-Leibler divergence from its class distribution in nats.
+            Kullback-Leibler divergence from its class distribution in nats. For maps: the lowest SQNR, and None.
         float_db, float_kl: The same with only this in float and all else in int8.
     """
 
     quantized_db: JsonFloat
-    quantized_kl: KLDivergence
+    quantized_kl: KLDivergence | None = None
     float_db: JsonFloat
-    float_kl: KLDivergence
+    float_kl: KLDivergence | None = None
 
 
 SensitivityRowT = TypeVar("SensitivityRowT", bound=SensitivityFigures)
@@ -77,12 +77,13 @@ class SensitivityReport(Document):
     ERROR = BadReport
     TITLE = "a sensitivity report"
 
+    schema_version: SchemaVersion = "1.1"
     kind: Literal["sensitivity"] = "sensitivity"
     checkpoint_sha256: Sha256
     recipe_sha256: Sha256
     images: Annotated[int, Field(ge=1)]
     int8_db: JsonFloat
-    int8_kl: KLDivergence
+    int8_kl: KLDivergence | None = None
     layers: tuple[LayerSensitivity, ...]
     blocks: tuple[BlockSensitivity, ...]
 

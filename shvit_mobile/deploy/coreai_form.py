@@ -19,16 +19,16 @@ from shvit_mobile.deploy.verification import compute_relative_error, generate_la
 class HalfPrecisionForm(nn.Module):
     """A form in fp16 with float32 input and output.
 
-    Input: shape (1, 3, height, width). Output: logits, shape (1, classes).
+    Input: shape (1, 3, height, width). Output: logits, shape (1, classes), or maps.
     """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module.half()
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.module(images.half())
-        return logits.float()
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        outputs = self.module(images.half())
+        return outputs.float() if isinstance(outputs, Tensor) else tuple(one.float() for one in outputs)
 
 
 class ConvolutionHead(nn.Module):

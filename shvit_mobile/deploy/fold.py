@@ -6,15 +6,18 @@ Every fold is compared in float64 with what it replaces, and the deploy form wit
 from collections import OrderedDict
 from collections.abc import Mapping
 from copy import deepcopy
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from shvit_mobile.contracts.manifest import OutputContract, OutputMap
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.deploy.exported_graph import ExportedGraph, fold_batchnorms, has_batchnorm
-from shvit_mobile.deploy.form import DeployForm, MeanSubtraction
+from shvit_mobile.deploy.form import CLASSIFIER_OUTPUT, DeployForm, MeanSubtraction
 from shvit_mobile.deploy.layers import get_layer, hook_layers, insert_layer
 from shvit_mobile.deploy.verification import (
+    choose_proof_size,
     compute_relative_error,
     convert_dtype,
     copy_to_float64,
@@ -43,7 +46,7 @@ def to_deploy_form(trained: TrainedModel, *, normalise: bool = True) -> DeployFo
     original = copy_to_float64(trained.model)
     pixels = generate_pixels(trained)
     images = normalize_pixels(pixels, trained.preprocessing)
-    reference = _compute_logits(original, images, trained)
+    reference = _compute_outputs(original, images, trained)
     fused, first_layers = _fold(original, trained.family, images[:1])
     if trained.family.entry:
         entry = fused.get_submodule(trained.family.entry)
@@ -58,27 +61,78 @@ def to_deploy_form(trained: TrainedModel, *, normalise: bool = True) -> DeployFo
     error = compute_relative_error(reference, fused(pixels if normalise else images))
     verify_error("the deploy form", error)
     module = convert_dtype(fused, example).requires_grad_(False)
-    return DeployForm(module, trained, "pixels" if normalise else "normalised", error, first_layers)
+    domain: Literal["pixels", "normalised"] = "pixels" if normalise else "normalised"
+    return DeployForm(module, trained, domain, error, first_layers, _describe_outputs(original, trained, reference))
 
 
-def _compute_logits(model: nn.Module, images: Tensor, trained: TrainedModel) -> Tensor:
-    """Compute the logits of `images`, shape (images, 3, height, width); the result has shape (images, classes)."""
+def _compute_outputs(model: nn.Module, images: Tensor, trained: TrainedModel) -> tuple[Tensor, ...]:
+    """Compute the logits or the maps of `images`, shape (images, 3, height, width), and check their shapes."""
     height, width = trained.preprocessing.size
     try:
-        logits = model(images)
+        outputs = model(images)
     except Exception as reason:
         raise NotSupported(
             f"{trained.variant} does not run on color images of {height}x{width}: {get_first_line(reason)}",
             hint="Give the size that it was trained for.",
             parameter="size",
         ) from reason
-    if not isinstance(logits, Tensor) or logits.shape != (len(images), trained.classes):
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if trained.task != "classify":
+        return _check_maps(outputs, len(images), trained)
+    if not isinstance(outputs, Tensor) or outputs.shape != (len(images), trained.classes):
+        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise NotSupported(
             f"{trained.variant} returns {shape} for {len(images)} images, not logits of {trained.classes} classes.",
-            why="Only classifiers are exported: one number for each image and class.",
+            why="A classifier returns one number for each image and class.",
+            hint="For a tuple of maps, wrap the module with task='features'.",
         )
-    return logits
+    return (outputs,)
+
+
+def _check_maps(outputs: Any, images: int, trained: TrainedModel) -> tuple[Tensor, ...]:
+    """Return the maps that a model computed for some images; raise `NotSupported` if they are none."""
+    maps = (outputs,) if isinstance(outputs, Tensor) else outputs
+    is_sequence = isinstance(maps, tuple | list) and len(maps) > 0
+    if not is_sequence or not all(isinstance(one, Tensor) and one.ndim == 4 and len(one) == images for one in maps):
+        raise NotSupported(
+            f"{trained.variant} does not return a tuple of maps for the task {trained.task}.",
+            why="A map has the shape (images, channels, height, width).",
+        )
+    if trained.map_names and len(trained.map_names) != len(maps):
+        raise NotSupported(
+            f"{trained.variant} returns {len(maps)} maps, and has {len(trained.map_names)} names for them."
+        )
+    return tuple(maps)
+
+
+def _find_stride(size: tuple[int, int], positions: tuple[int, int]) -> int:
+    """Return the stride of a map: the smallest power of two that fits, because sides are rounded up.
+
+    Args:
+        size: (height, width) of the images.
+        positions: (height, width) of the map.
+    """
+    pairs = list(zip(size, positions, strict=True))
+    powers = (2**power for power in range(max(size).bit_length() + 1))
+    fitting = (stride for stride in powers if all(-(-side // stride) == count for side, count in pairs))
+    return next(fitting, max(1, round(size[0] / positions[0])))
+
+
+def _describe_outputs(model: nn.Module, trained: TrainedModel, reference: tuple[Tensor, ...]) -> OutputContract:
+    """Return the outputs of a model for images of its size; `reference` are its outputs at the size of the proof."""
+    if trained.task == "classify":
+        return CLASSIFIER_OUTPUT
+    size = trained.preprocessing.size
+    if size != choose_proof_size(trained):
+        # Shapes alone, without computing values.
+        on_meta = deepcopy(model).to("meta")
+        reference = tuple(on_meta(torch.zeros(1, 3, *size, dtype=torch.float64, device="meta")))
+    strides = [_find_stride(size, (one.shape[2], one.shape[3])) for one in reference]
+    names = trained.map_names or tuple(f"stride{stride}" for stride in strides)
+    maps = (
+        OutputMap(name=name, shape=(one.shape[1], one.shape[2], one.shape[3]), stride=stride)
+        for name, stride, one in zip(names, strides, reference, strict=True)
+    )
+    return OutputContract(maps=tuple(maps))
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """The deploy form: a trained model as it is lowered, with BatchNorm folded away, and how to run it on pixels."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -8,10 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shvit_mobile.contracts.manifest import OutputContract
 from shvit_mobile.contracts.preprocessing import convert_to_raw_input
+from shvit_mobile.deploy.verification import list_tensors
 from shvit_mobile.deploy.wiring import Wiring
 from shvit_mobile.families.trained_model import TrainedModel
-from shvit_mobile.threads import BATCH, map_in_order
+from shvit_mobile.threads import BATCH, choose_batch_size, map_in_order
+
+# The name of a classifier's output in every artifact.
+LOGITS = "logits"
+CLASSIFIER_OUTPUT = OutputContract(logits=LOGITS)
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class DeployForm:
         input_domain: "pixels" if the module takes 0 to 255 and normalizes inside, "normalised" if it does not.
         error: The largest relative difference from the trained model on random images, in float64.
         first_layers: The names of the convolutions that take the images; empty if something else takes them, too.
+        output: The outputs of the module: logits, or maps.
     """
 
     module: nn.Module
@@ -31,6 +39,7 @@ class DeployForm:
     input_domain: Literal["pixels", "normalised"]
     error: float
     first_layers: tuple[str, ...]
+    output: OutputContract = CLASSIFIER_OUTPUT
     # Shared by copies with other weights, which are connected in the same way.
     _found: list[Wiring] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -67,11 +76,39 @@ class DeployForm:
         normalize = self.trained.preprocessing.normalize
         return torch.from_numpy((convert_to_raw_input if self.input_domain == "pixels" else normalize)(pixels))
 
-    @torch.inference_mode()
     def run(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """Compute the logits, shape (images, classes), of pixels, uint8, shape (images, height, width, 3)."""
-        batches = (pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH))
-        return torch.cat(list(map_in_order(lambda batch: self.module(self.prepare(batch)), batches)))
+        """Compute the logits of a classifier, shape (images, classes); see `run_outputs`."""
+        return self.run_outputs(pixels)[LOGITS]
+
+    def run_outputs(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
+        """Compute the outputs of pixels, uint8, shape (images, height, width, 3).
+
+        Returns:
+            By name, shape (images, *shape).
+        """
+        return run_in_batches(self.module, self, pixels)
+
+
+@torch.inference_mode()
+def run_in_batches(
+    module: Callable[[Tensor], Tensor | Sequence[Tensor]],
+    deployed: DeployForm,
+    pixels: NDArray[np.uint8],
+    *,
+    size: int | None = None,
+) -> dict[str, Tensor]:
+    """Compute the outputs of a form of a model, by name, shape (images, *shape).
+
+    Args:
+        module: Takes what `deployed.prepare` returns, and has the outputs of `deployed`.
+        deployed: The deploy form.
+        pixels: uint8, shape (images, height, width, 3).
+        size: Images at once (default: `choose_batch_size`).
+    """
+    step = size or choose_batch_size(BATCH, pixels.shape[1:3])
+    batches = (pixels[start : start + step] for start in range(0, len(pixels), step))
+    parts = map_in_order(lambda batch: list_tensors(module(deployed.prepare(batch))), batches)
+    return dict(zip(deployed.output.names, map(torch.cat, zip(*parts, strict=True)), strict=True))
 
 
 class MeanSubtraction(nn.Module):

@@ -60,7 +60,7 @@ def _(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class HalfPrecision(nn.Module):
-    """A module that computes in fp16 between a float32 input and float32 outputs.
+    """A module that computes in fp16 between a float32 input and float32 outputs, one or several.
 
     Args:
         module: A module in float32, which is converted in place.
@@ -86,10 +86,12 @@ class HalfPrecision(nn.Module):
                 part.recompile()
         self.module = module.half()
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Compute float32 outputs of float32 `images`; what torch computes in fp16 differs slightly from a phone."""
-        outputs: Tensor = cast(self.module(cast(images, torch.float16)), torch.float32)
-        return outputs
+        outputs = self.module(cast(images, torch.float16))
+        if isinstance(outputs, Tensor):
+            return cast(outputs, torch.float32)
+        return tuple(cast(one, torch.float32) for one in outputs)
 
 
 def _replace_dtype(module: fx.GraphModule) -> None:

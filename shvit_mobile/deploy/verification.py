@@ -1,5 +1,6 @@
 """The proof of an exact rewrite: it is compared in float64 with what it replaces, on random inputs."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 
 import torch
@@ -9,6 +10,8 @@ from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.families.trained_model import TrainedModel
 
 _MAX_RELATIVE_ERROR = 1e-9
+# After a stride of 16: 11 x 7 positions, then 6 x 4 and 3 x 2.
+_PROOF_SIZE = (176, 112)
 
 
 def copy_to_float64(model: nn.Module) -> nn.Module:
@@ -33,9 +36,16 @@ def verify_error(description: str, error: float) -> None:
         )
 
 
-def compute_relative_error(reference: Tensor, actual: Tensor) -> float:
-    """Return the largest difference divided by the largest magnitude of the reference."""
-    return float((reference - actual).abs().max() / reference.abs().max().clamp(min=1e-30))
+def compute_relative_error(reference: Tensor | Sequence[Tensor], actual: Tensor | Sequence[Tensor]) -> float:
+    """Return the largest difference divided by the reference's largest magnitude; of several tensors, the worst."""
+    pairs = zip(list_tensors(reference), list_tensors(actual), strict=True)
+    errors = [(one - other).abs().max() / one.abs().max().clamp(min=1e-30) for one, other in pairs]
+    return float(torch.stack(errors).max())  # NaN if one of them is
+
+
+def list_tensors(outputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return the outputs of a module, which returns one tensor or several."""
+    return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
 
 def generate_layer_inputs(layer: nn.Module) -> Tensor:
@@ -56,7 +66,19 @@ def generate_layer_inputs(layer: nn.Module) -> Tensor:
 
 
 def generate_pixels(trained: TrainedModel) -> Tensor:
-    """Generate two images of integer pixel values 0 to 255 in float64, of the model's image size."""
+    """Generate two images of integer pixel values 0 to 255 in float64, of the size that a model is verified at."""
     generator = torch.Generator().manual_seed(0)
-    shape = (2, 3, *trained.preprocessing.size)
+    shape = (2, 3, *choose_proof_size(trained))
     return torch.randint(0, 256, shape, generator=generator).double()
+
+
+def choose_proof_size(trained: TrainedModel) -> tuple[int, int]:
+    """Return the size of images, (height, width), at which a model is verified.
+
+    It is the model's own, unless its modules compute the same function at every size: then a small one, of another
+    height than width, proves the same with less time and memory.
+    """
+    height, width = trained.preprocessing.size
+    if not trained.family.has_any_size:
+        return height, width
+    return min(height, _PROOF_SIZE[0]), min(width, _PROOF_SIZE[1])

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from shvit_mobile.deploy.form import DeployForm, find_mean_subtraction
 from shvit_mobile.deploy.layers import insert_layer, replace_modules
 from shvit_mobile.deploy.rewriting import rewrite_operators
-from shvit_mobile.deploy.verification import compute_relative_error, convert_dtype, copy_to_float64, verify_error
+from shvit_mobile.deploy.verification import (
+    choose_proof_size,
+    compute_relative_error,
+    convert_dtype,
+    copy_to_float64,
+    verify_error,
+)
 from shvit_mobile.deploy.xnnpack_operators import XNNPACK_OPERATORS
 from shvit_mobile.families.family import Family
 
@@ -33,7 +39,7 @@ def rewrite_modules(deployed: DeployForm) -> nn.Module:
         # Behind the subtraction of the mean, if there is one.
         position = 0 if find_mean_subtraction(rewritten, deployed.entry) is None else 1
         insert_layer(rewritten.get_submodule(deployed.entry), position, "channels_last", ChannelsLast())
-        image = _draw_image((1, 3, *deployed.trained.preprocessing.size)).double()
+        image = _draw_image((1, 3, *choose_proof_size(deployed.trained))).double()
         verify_error("the form for XNNPACK", compute_relative_error(original(image), rewritten(image)))
     return convert_dtype(rewritten, torch.zeros(()))
 

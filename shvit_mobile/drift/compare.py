@@ -16,6 +16,7 @@ from shvit_mobile.contracts.drift_row import DriftRow, EmulatedCPU, Execution
 from shvit_mobile.contracts.image_use import SkippedImages
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.drift.intervals import compute_drop_interval, compute_mcnemar_test, estimate_proportion
+from shvit_mobile.drift.map_drift import MapSource, compare_maps
 from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, ConflictingParameters
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import SkippedImage, group_undecodable, iterate_batches
@@ -78,7 +79,7 @@ def compare(
 ) -> DriftRow:
     """Compare an artifact with the float checkpoint it was exported from, on the same pixels.
 
-    The artifact's manifest defines the preprocessing for both. Only logits are kept in memory.
+    The artifact's manifest defines the preprocessing for both. Only logits are kept in memory; of maps, sums.
 
     Args:
         artifact: The artifact.
@@ -86,7 +87,7 @@ def compare(
         images: Images without labels, or with the model's: `open_images(path, labels=trained.labels)`.
         runner: The loaded artifact (default: it is loaded here).
         reference: The result of `compute_float_reference` for the same checkpoint, images and preprocessing; with it,
-            the float model does not run again for each artifact.
+            the float model does not run again for each artifact; None for maps.
         batch: Images per batch (default: 32).
         progress: Called with the files done and all files after each batch.
 
@@ -99,9 +100,31 @@ def compare(
         ToolMissing: If its runtime is not installed.
         ConflictingParameters: If `reference` is of another checkpoint or preprocessing.
     """
+    if artifact.manifest.task != "classify":
+        check_origin(artifact, trained)
+        manifest = artifact.manifest
+        source = build_map_source(artifact, runner or open_runner(artifact))
+        names = manifest.output.names
+        (row,), _ = compare_maps([source], trained, images, manifest.preprocessing, names, progress=progress)
+        return row
     return compare_with_logits(
         artifact, trained, images, runner=runner, reference=reference, batch=batch, progress=progress
     ).row
+
+
+def build_map_source(artifact: Artifact, runner: Runner, cpu: EmulatedCPU | None = None) -> MapSource:
+    """Return an artifact of maps for `compare_maps`; `cpu` is the one that an emulating `runner` emulates."""
+    manifest = artifact.manifest
+    return MapSource(
+        artifact=artifact.path.name,
+        target=manifest.target,
+        precision=manifest.precision_name,
+        execution=runner.execution,
+        engine=runner.engine,
+        run=runner.run_outputs,
+        artifact_sha256=manifest.artifact.sha256,
+        cpu=cpu,
+    )
 
 
 def compare_with_logits(
@@ -331,6 +354,13 @@ def _wrap_runner(runner: Runner, artifact: Artifact) -> LogitsFunction:
 def check_origin(artifact: Artifact, trained: TrainedModel) -> None:
     """Raise `BadArtifact` unless `artifact` was exported from `trained`."""
     exported_from, name = artifact.manifest.model, artifact.path.name
+    if artifact.manifest.task != trained.task:
+        raise BadArtifact(
+            f"{name} was exported for the task {artifact.manifest.task}, and the model has the task {trained.task}.",
+            why="Their outputs cannot be compared.",
+            hint=f"Load the checkpoint with `task={artifact.manifest.task}`.",
+            parameter="task",
+        )
     if exported_from.checkpoint_sha256 != trained.sha256:
         raise BadArtifact(
             f"{name} was exported from another checkpoint.",

@@ -4,12 +4,13 @@ Each rung of the ladder changes one thing: the float model becomes the deploy fo
 lowered to each target. The first two are simulated here; their execution is "simulated".
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import DriftRow
@@ -17,14 +18,14 @@ from shvit_mobile.contracts.manifest import TARGET_ORDER
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
-from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.form import LOGITS, DeployForm, run_in_batches
 from shvit_mobile.drift import compare
+from shvit_mobile.drift.map_drift import MapSource, OutputsFunction
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, load_artifact_overrides
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS, compress_weights
-from shvit_mobile.threads import map_in_order
 
 # The precisions that PyTorch can simulate; what fp32 and fp16 change depends on the runtime.
 _SIMULATED_PRECISIONS: tuple[Precision, ...] = (*INT8_ARITHMETIC, *WEIGHT_ONLY_PRECISIONS)
@@ -104,27 +105,46 @@ def compare_simulated_rung(
         BadImages, ConflictingParameters: As `compare`.
     """
     compare.check_reference(reference, trained, rung.preprocessing)
-    deployed = to_deploy_form(replace(trained, preprocessing=rung.preprocessing))
-    simulation = build_simulation(deployed, rung.recipe, rung.overrides)
-    answers = compare.collect_logits([simulation], images, rung.preprocessing, batch, progress)
+    source = build_rung_source(rung, trained)
+    answers = compare.collect_logits(
+        [lambda pixels: source.run(pixels)[LOGITS]], images, rung.preprocessing, batch, progress
+    )
     compare.check_same_images(reference, answers)
     return compare.build_drift_row(
         reference.logits,
         answers.logits[0],
         answers.labels,
+        artifact=source.artifact,
+        target=source.target,
+        precision=source.precision,
+        execution=source.execution,
+        engine=source.engine,
+        skipped=answers.skipped_count,
+    )
+
+
+def build_rung_source(rung: SimulatedRung, trained: TrainedModel) -> MapSource:
+    """Return what computes a rung, with the fields of its row.
+
+    Raises:
+        BadRecipe: If the recipe is of another model.
+        VerificationFailed: If the deploy form is not equal to the float model.
+    """
+    deployed = to_deploy_form(replace(trained, preprocessing=rung.preprocessing))
+    return MapSource(
         artifact=rung.name,
         target="torch",
         precision=rung.recipe.precision_name if rung.recipe else "fp32",
         execution="simulated",
         engine=f"PyTorch {torch.__version__.partition('+')[0]}",
-        skipped=answers.skipped_count,
+        run=build_simulation(deployed, rung.recipe, rung.overrides),
     )
 
 
 def build_simulation(
     deployed: DeployForm, recipe: Recipe | None, overrides: ParameterOverrides | None = None
-) -> compare.LogitsFunction:
-    """Return a function from pixels (images, height, width, 3) to logits (images, classes) that simulates a recipe.
+) -> OutputsFunction:
+    """Return a function from pixels (images, height, width, 3) to outputs by name that simulates a recipe.
 
     int8 and int8-dynamic compute every quantized value through its integers (`quantize.pt2e_graph`); a recipe that
     compresses weights only computes in float32 with the compressed weights.
@@ -135,21 +155,19 @@ def build_simulation(
     if recipe is not None and recipe.precision in INT8_ARITHMETIC:
         return _build_fake_quant(apply_overrides(deployed, recipe, overrides), recipe)
     form = deployed if recipe is None else deployed.replace_module(compress_weights(deployed, recipe))
-    return lambda pixels: form.run(pixels).numpy()
+    return lambda pixels: convert_to_arrays(form.run_outputs(pixels))
 
 
-def _build_fake_quant(deployed: DeployForm, recipe: Recipe) -> compare.LogitsFunction:
+def _build_fake_quant(deployed: DeployForm, recipe: Recipe) -> OutputsFunction:
     """Return the quantized graph, which takes one image at a time."""
     from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 
     graph = build_quantized_graph(deployed, recipe)
+    return lambda pixels: convert_to_arrays(run_in_batches(graph, deployed, pixels, size=1))
 
-    @torch.inference_mode()
-    def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        images = torch.split(deployed.prepare(pixels), 1)
-        return torch.cat(list(map_in_order(graph, images))).numpy()
 
-    return answer
+def convert_to_arrays(outputs: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
+    return {name: values.numpy() for name, values in outputs.items()}
 
 
 def sort_by_target(artifacts: Sequence[Artifact]) -> list[Artifact]:

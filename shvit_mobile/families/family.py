@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 # The runtimes for which a family may have modules of its own; Core ML has two layouts of attention.
 RewriteName = Literal["xnnpack", "coreml-matmul", "coreml-einsum"]
@@ -12,8 +12,9 @@ RewriteName = Literal["xnnpack", "coreml-matmul", "coreml-einsum"]
 ModuleRewrite = Callable[[nn.Module], nn.Module]
 
 
-# A part of a model that is run after the one before it, on the output of that one alone, and its name.
-ModelUnit = tuple[str, Callable[[Tensor], Tensor]]
+# The name of a part of a model, and the part, which is run on the output of the part before it alone: a tensor, or a
+# tuple of a tensor and the maps that are done.
+ModelUnit = tuple[str, Callable[[Any], Any]]
 
 
 def _keep(model: nn.Module) -> nn.Module:
@@ -53,6 +54,9 @@ class Family:
         get_group_kind: Returns the kind of an equalization group by the layer that computes its channels: groups of one
             kind are equalized together, if that helps. None leaves the group as it is.
         native_sizes: By variant, the side of the square images that it is trained on.
+        build_features: Returns a module that computes the map of each stage of a model, from the largest to the
+            smallest, with the model's layers under their names. None if the family has no such maps.
+        has_any_size: Whether modules compute the same function at every size, so that a proof at a small one is enough.
     """
 
     name: str
@@ -65,3 +69,5 @@ class Family:
     get_block: Callable[[str], str] = _get_block
     get_group_kind: Callable[[str], str | None] = _get_group_kind
     native_sizes: Mapping[str, int] = field(default_factory=dict)
+    build_features: ModuleRewrite | None = None
+    has_any_size: bool = False

@@ -1,8 +1,9 @@
 """SHViT as a family: its folds, and its attention in the operators of each runtime."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,15 @@ from torch.nn import functional as F
 
 from shvit_mobile.families.batchnorm import fold_into_layer_before, fold_into_layer_behind
 from shvit_mobile.families.family import Family, ModelUnit
-from shvit_mobile.families.shvit import NATIVE_SIZES, ConvNorm, NormLinear, Residual, SHViT, SingleHeadAttention
+from shvit_mobile.families.shvit import (
+    NATIVE_SIZES,
+    ConvNorm,
+    NormLinear,
+    Residual,
+    SHViT,
+    SHViTFeatures,
+    SingleHeadAttention,
+)
 
 _LAST_STEM_LAYER = "patch_embed.6"
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
@@ -78,15 +87,53 @@ def average_heads(model: nn.Module) -> nn.Module:
 
 
 def list_units(model: nn.Module) -> list[ModelUnit]:
-    """Return the units of a deploy form in execution order; the last pools and classifies."""
+    """Return the units of a deploy form in execution order; the last pools and classifies, or returns the maps."""
+    if isinstance(model, SHViTFeatures):
+        return _list_feature_units(model)
     model = _check_type(model, SHViT)
-    units: list[ModelUnit] = [(f"patch_embed.{name}", layer) for name, layer in model.patch_embed.named_children()]
+    units = [unit for stage in _list_stage_units(model) for unit in stage]
+    return [*units, ("head", partial(_classify, model))]
+
+
+def _list_stage_units(model: SHViT | SHViTFeatures) -> list[list[ModelUnit]]:
+    """Return the units of the stem, and of each stage."""
+    parts: list[list[ModelUnit]] = [
+        [(f"patch_embed.{name}", layer) for name, layer in model.patch_embed.named_children()]
+    ]
     for index, stage in model.stages.named_children():
+        units: list[ModelUnit] = []
         for name, layer in stage.get_submodule("downsample").named_children():
             units.append((f"stages.{index}.downsample.{name}", layer))
         for number, block in stage.get_submodule("blocks").named_children():
             units += [(f"stages.{index}.blocks.{number}.{name}", layer) for name, layer in block.named_children()]
-    return [*units, ("head", partial(_classify, model))]
+        parts.append(units)
+    return parts
+
+
+def _list_feature_units(model: SHViTFeatures) -> list[ModelUnit]:
+    """Return units whose values carry the maps of the stages that are done, behind the value itself."""
+    stem, *stages = _list_stage_units(model)
+    units = list(stem)
+    for stage in stages:
+        units += [(name, partial(_apply_to_first, unit)) for name, unit in stage]
+        name, last = units.pop()
+        units.append((name, partial(_keep_map, last)))
+    return [*units, ("maps", _drop_first)]
+
+
+def _apply_to_first(layer: Callable[[Tensor], Tensor], value: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return the layer's output for a value, and behind it the maps that came with the value."""
+    first, *maps = (value,) if isinstance(value, Tensor) else value
+    return (layer(first), *maps)
+
+
+def _keep_map(unit: Callable[[Any], tuple[Tensor, ...]], value: Any) -> tuple[Tensor, ...]:
+    first, *maps = unit(value)
+    return (first, *maps, first)
+
+
+def _drop_first(value: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return value[1:]
 
 
 def _classify(model: SHViT, features: Tensor) -> Tensor:
@@ -238,6 +285,11 @@ def _check_type(module: nn.Module, kind: type[ModuleType]) -> ModuleType:
     return module
 
 
+def build_features(model: nn.Module) -> nn.Module:
+    """Return the stages of a SHViT as a module of their own, in eval mode."""
+    return SHViTFeatures(_check_type(model, SHViT)).eval()
+
+
 SHVIT = Family(
     name="SHViT",
     reparameterize=average_heads,
@@ -258,4 +310,6 @@ SHVIT = Family(
     get_block=get_block,
     get_group_kind=get_group_kind,
     native_sizes=NATIVE_SIZES,
+    build_features=build_features,
+    has_any_size=True,
 )

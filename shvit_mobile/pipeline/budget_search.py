@@ -52,7 +52,7 @@ def search_recipe(
         recipe: A static int8 recipe. Layers that it keeps in float stay in float.
         sensitivity: The sensitivity of this recipe.
         images: The images to verify the budget on; with labels if it limits the drop of top-1.
-        gate: The budget: `max_drop`, `min_agreement`, `min_top1` or more than one. A value equal to its limit holds it.
+        gate: The budget: one or more limits. A value equal to its limit holds it.
         cost: What a layer in float costs: see `LayerCosts`. Latency is measured on this machine.
         known_points: Points of the same model, recipe and images, which are not run again.
         max_artifacts: Stop looking for a cheaper recipe after this many artifacts, once one holds (default: no limit).
@@ -69,7 +69,9 @@ def search_recipe(
     costs = compute_costs(cost, sensitivity, deployed, recipe, overrides)
 
     @cache  # once, and only if a recipe runs
-    def compute_reference() -> FloatReference:
+    def compute_reference() -> FloatReference | None:
+        if deployed.trained.task != "classify":
+            return None
         return reference or compute_float_reference(deployed.trained, images)
 
     def run(float_layers: tuple[str, ...]) -> DriftRow:

@@ -110,11 +110,14 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
         check_writable(Path(config.cache), parameter="cache")
     images = config.open_calibration_images(demo=demo)
     steps.expect(3 + config.sensitivity + (gate is not None))
+    config.check_task(config.task)
     with steps.step("Loading the checkpoint"):
         trained = config.load_model()
+    config.check_task(trained.task)
     chosen = config.sample_calibration_images(images)
     verification = _open_verification_images(config, trained, images, chosen) if gate else None
     labelled = verification if verification and verification.labels else _label_by_name(chosen, trained)
+    labelled = labelled if trained.task == "classify" else None
     run = run_float_model(trained, labelled, steps, accept_baseline=config.accept_baseline) if labelled else None
     if run:
         run.check()
@@ -160,7 +163,7 @@ def _check_calibrate_config(config: CalibrateConfig) -> None:
             raise MissingParameter(
                 f"`{name}` is given without a budget.",
                 why="A budget is verified on these images.",
-                hint="Set `max_drop=0.5`, or `min_agreement=0.99` where there are no labels.",
+                hint="Set `max_drop=0.5`; `min_agreement=0.99` without labels; `min_sqnr=25` for maps.",
                 parameter=name,
             )
 

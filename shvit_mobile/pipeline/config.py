@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shvit_mobile.contracts.manifest import Task
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import ChannelOrder, Interpolation, Preprocessing, ResizeMode
@@ -21,7 +22,7 @@ from shvit_mobile.contracts.recipe import (
     PTQPassName,
     Recipe,
 )
-from shvit_mobile.errors import ConflictingParameters, InvalidValue, MissingParameter, parse_choice
+from shvit_mobile.errors import ConflictingParameters, InvalidValue, MissingParameter, NotSupported, parse_choice
 from shvit_mobile.pipeline import defaults
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class ModelOptions:
             average).
         sha256: The SHA-256 that the file must have; an https address needs it.
         variant: The variant that the checkpoint must be, or "timm:" and timm's name of another model.
+        task: "classify" for logits, "features" for the map of each stage, without the classifier.
         labels: Class names in the order of the logits, or a file of them as `read_labels` says (default: the
             checkpoint's own).
         size: (height, width) in pixels (default: the checkpoint's own).
@@ -61,6 +63,7 @@ class ModelOptions:
     weights: str | None = None
     sha256: str | None = None
     variant: str | None = None
+    task: Task = "classify"
     labels: AnyPath | Sequence[str] | None = None
     size: tuple[int, int] | None = None
     crop: float | None = None
@@ -71,6 +74,11 @@ class ModelOptions:
     channel_order: ChannelOrder | None = None
 
     def __post_init__(self) -> None:
+        parse_choice(self.task, ("classify", "features"), "task")
+        if self.task == "features" and self.labels is not None:
+            raise ConflictingParameters(
+                "`labels` is given with `task=features`.", why="Feature maps have no classes.", parameter="labels"
+            )
         Preprocessing(**self._list_preprocessing())
 
     def _list_preprocessing(self) -> dict[str, Any]:
@@ -96,7 +104,7 @@ class ModelOptions:
             )
 
         from shvit_mobile.families.checkpoints import load_checkpoint
-        from shvit_mobile.families.trained_model import TrainedModel, override_preprocessing
+        from shvit_mobile.families.trained_model import TrainedModel, build_features, override_preprocessing
         from shvit_mobile.images.label_files import read_labels
 
         named = None if self.labels is None else read_labels(self.labels)
@@ -112,6 +120,8 @@ class ModelOptions:
             )
         if named is not None:
             trained = replace(trained, notes=(*trained.notes, *named.notes))
+        if self.task == "features":
+            trained = build_features(trained)
         return override_preprocessing(trained, self._list_preprocessing())
 
     def _relabel(self, trained: TrainedModel, labels: Sequence[str] | None) -> TrainedModel:
@@ -220,6 +230,7 @@ class GateOptions:
         max_drop: How many points of top-1 may be lost, 0 to 100; needs labels.
         min_agreement: The share of images on which artifact and float model must choose the same class, 0 to 1.
         min_top1: The share of images that artifacts must get right, 0 to 1; needs labels.
+        min_sqnr: The SQNR, in dB, that the logits or each map must have at least.
         accept_baseline: Accept a float model whose top-1 on these images is no better than chance.
     """
 
@@ -230,6 +241,7 @@ class GateOptions:
     max_drop: float | None = None
     min_agreement: float | None = None
     min_top1: float | None = None
+    min_sqnr: float | None = None
     accept_baseline: bool = False
 
     @property
@@ -239,12 +251,26 @@ class GateOptions:
         Raises:
             InvalidValue: If a limit is out of range.
         """
-        if self.max_drop is None and self.min_agreement is None and self.min_top1 is None:
+        limits = {name: getattr(self, name) for name in ("max_drop", "min_agreement", "min_top1", "min_sqnr")}
+        if all(limit is None for limit in limits.values()):
             return None
 
         from shvit_mobile.drift.gates import Gate
 
-        return Gate(max_drop=self.max_drop, min_agreement=self.min_agreement, min_top1=self.min_top1)
+        return Gate(**limits)
+
+    def check_task(self, task: Task) -> None:
+        """Raise `NotSupported` if an option about classes is given, and the task has none."""
+        name = None if task == "classify" else (self.gate and self.gate.class_limit)
+        if task != "classify" and self.labels_csv is not None:
+            name = "labels_csv"
+        if name:
+            raise NotSupported(
+                f"`{name}` is given for the task {task}.",
+                why="Maps have no classes.",
+                hint="Limit the SQNR of each map: `min_sqnr=25`.",
+                parameter=name,
+            )
 
     def resolve_validation(self, *, demo: bool) -> AnyPath | ImageSet | None:
         """Return what to compare on: for the demo model with a gate its own images, where no others are given.
@@ -268,13 +294,15 @@ class GateOptions:
         return None
 
     def open_validation_images(self, source: AnyPath | ImageSet, labels: Sequence[str]) -> ImageSet:
-        """Return the images to compare on, with their classes among `labels`.
+        """Return the images to compare on, with their classes among `labels`; without classes if there are no labels.
 
         Raises:
             MissingParameter: If the gate is on top-1 and the images have no labels.
             BadImages: As `open_images`.
         """
-        images = open_given(source, labels, self.labels_csv, parameter="validation")
+        images = open_given(source, labels or None, self.labels_csv, parameter="validation")
+        if not labels:
+            images = replace(images, labels=None, classes=(), mapping=None)
         gate = self.gate
         if gate and gate.top1_limit and images.labels is None:
             raise MissingParameter(

@@ -277,7 +277,7 @@ def export(config: ExportConfig, progress: StepCallback | None = None) -> Export
     compared = 0 if plan.validation is None else 1 + len(plan.jobs)
     steps.expect(3 + len(precisions) + len(plan.jobs) + compared)
     float_run = None
-    if plan.validation is not None:
+    if plan.validation is not None and plan.trained.task == "classify":
         float_run = run_float_model(plan.trained, plan.validation, steps, accept_baseline=config.accept_baseline)
         float_run.check()
     deployed = plan.deployed or _fold(plan.trained, steps)
@@ -346,8 +346,10 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
     for job in jobs:
         if job.options:
             job.options.check_precision(job.precision)
+    config.check_task(config.task)
     with steps.step("Loading the checkpoint"):
         trained = config.load_model()
+    config.check_task(trained.task)
     for job in jobs:
         if job.options:
             check_target_options(trained, job.precision, job.options)

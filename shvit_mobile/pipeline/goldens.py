@@ -4,17 +4,18 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import gcd, prod
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shvit_mobile.bench.golden_check import compute_mean_difference
+from shvit_mobile.bench.golden_check import compute_mean_difference, select_values
 from shvit_mobile.contracts.artifact import Artifact, get_goldens_path
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.goldens import GOLDENS_NAME, MAX_PIXELS_TOLERANCE, GoldenImage, Goldens
-from shvit_mobile.contracts.manifest import GoldensFolder
+from shvit_mobile.contracts.manifest import GoldensFolder, Manifest, OutputSamples, RampGolden
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadImages
@@ -25,6 +26,8 @@ from shvit_mobile.pipeline.defaults import GOLDEN_IMAGES, WIDE_GAMUT_IMAGE
 from shvit_mobile.pipeline.verify import VerificationResult
 
 _GOLDEN_COUNT = 4
+# The values of each map: 3 maps of 5 pictures, artifact and float model, take 100 kB of JSON.
+_SAMPLES_OF_MAP = 256
 # A photo of this size takes a few hundred kilobytes, so apps stay small.
 _MAX_SIDE = 1024
 _JPEG_QUALITY = 90
@@ -135,6 +138,35 @@ def measure_reduced_scale(
     return worst
 
 
+def choose_samples(manifest: Manifest, result: VerificationResult) -> tuple[OutputSamples, ...]:
+    """Choose the positions of each map whose values goldens hold; none for a classifier.
+
+    They are spread over the map at a step that has no factor in common with its sizes, so that all rows and columns
+    occur, and all channels if there are no more of them.
+    """
+    samples = []
+    for one in manifest.output.maps:
+        size = prod(one.shape)
+        step = next(step for step in range(-(-size // _SAMPLES_OF_MAP), size + 1) if gcd(step, size) == 1)
+        positions = sorted(number * step % size for number in range(min(size, _SAMPLES_OF_MAP)))
+        samples.append(OutputSamples(name=one.name, positions=tuple(positions), tolerance=result.tolerances[one.name]))
+    return tuple(samples)
+
+
+def build_ramp_golden(manifest: Manifest, result: VerificationResult) -> RampGolden:
+    """Return the manifest's golden; the first image of the result is the ramp."""
+    samples = choose_samples(manifest, result)
+    values = tuple(map(float, select_values(result.outputs, samples)[0]))
+    logits, sampled = ((), values) if samples else (values, ())
+    return RampGolden(
+        logits=logits,
+        sampled_outputs=samples,
+        sampled_values=sampled,
+        how=result.execution,
+        tolerance=result.tolerance,
+    )
+
+
 def write_goldens(
     folder: Path,
     artifact: Artifact,
@@ -146,10 +178,14 @@ def write_goldens(
 
     Args:
         sources, pixels: The pictures, and their pixels from `preprocess_golden_images`.
-        result: The logits for these pixels.
+        result: The outputs for these pixels.
     """
     folder.mkdir()
-    images = []
+    images, samples = [], choose_samples(artifact.manifest, result)
+    actual, expected = (
+        [tuple(map(float, row)) for row in select_values(outputs, samples)]
+        for outputs in (result.outputs, result.float_outputs)
+    )
     for number, (source, prepared) in enumerate(zip(sources, pixels, strict=True)):
         image, stored = folder / f"{number}.jpg", folder / f"{number}.rgb"
         image.write_bytes(source.jpeg)
@@ -160,8 +196,10 @@ def write_goldens(
                 image_sha256=compute_sha256(image),
                 pixels=stored.name,
                 pixels_sha256=compute_sha256(stored),
-                logits=tuple(map(float, result.logits[number])),
-                float_logits=tuple(map(float, result.float_logits[number])),
+                logits=() if samples else actual[number],
+                float_logits=() if samples else expected[number],
+                sampled_values=actual[number] if samples else (),
+                float_sampled_values=expected[number] if samples else (),
             )
         )
     preprocessing = artifact.manifest.preprocessing
@@ -172,6 +210,7 @@ def write_goldens(
         how=result.execution,
         engine=result.engine,
         tolerance=result.tolerance,
+        sampled_outputs=samples,
         pixels_tolerance=_PIXEL_TOLERANCE,
         reduced_pixels_tolerance=round(
             min(_PIXEL_TOLERANCE + measure_reduced_scale(sources, pixels, preprocessing), MAX_PIXELS_TOLERANCE), 3

@@ -29,7 +29,6 @@ from shvit_mobile.contracts.manifest import (
     Manifest,
     ModelProvenance,
     QualifiedTarget,
-    RampGolden,
     Target,
     qualify_target,
 )
@@ -42,6 +41,7 @@ from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.pipeline.goldens import (
     GoldenSource,
+    build_ramp_golden,
     load_default_golden_images,
     preprocess_golden_images,
     write_goldens,
@@ -78,8 +78,8 @@ def lower(
 ) -> Artifact:
     """Write the artifact of a target into a folder, with its manifest, recipe and goldens beside it.
 
-    The artifact is loaded, run and compared with `deployed` before it gets its name. The manifest holds its logits for
-    an image that a formula draws; its goldens are its logits for some pictures.
+    The artifact is loaded, run and compared with `deployed` before it gets its name. The manifest holds its outputs
+    for an image that a formula draws; its goldens are its outputs for some pictures.
 
     Args:
         deployed: From `to_deploy_form`.
@@ -132,9 +132,7 @@ def lower(
             artifact, deployed, np.concatenate([ramp, pixels]), overrides=overrides, has_gate=has_gate
         )
         entry = write_goldens(goldens_folder, artifact, sources, pixels, result.drop_first())
-        golden = RampGolden(
-            logits=tuple(map(float, result.logits[0])), how=result.execution, tolerance=result.tolerance
-        )
+        golden = build_ramp_golden(manifest, result)
         manifest = manifest.model_copy(update={"golden": golden, "goldens": entry})
         manifest_file.write_text(manifest.to_json(), encoding="utf-8")
         recipe_file.write_text(recipe.to_json(), encoding="utf-8")
@@ -151,7 +149,8 @@ def plan_artifact_path(
     """Return where `lower` would write an artifact; `precision` is the `precision_name` of its recipe."""
     suffix, delegate = (options.suffix, options.delegate) if options else ("", None)
     size = trained.preprocessing.size
-    return out / format_artifact_name(trained.variant, size, target, precision, suffix, delegate=delegate)
+    name = format_artifact_name(trained.variant, size, target, precision, suffix, delegate=delegate, task=trained.task)
+    return out / name
 
 
 def list_side_files(path: Path, options: TargetOptions | None) -> tuple[Path, ...]:
@@ -162,7 +161,7 @@ def list_side_files(path: Path, options: TargetOptions | None) -> tuple[Path, ..
 def _write_side_file(
     file: Path, artifact: Artifact, built: BuildResult, pixels: NDArray[np.uint8], result: VerificationResult
 ) -> None:
-    """Write an ETRecord, or a bundled program with an artifact's logits for `pixels`, which are in `result`."""
+    """Write an ETRecord, or a bundled program with an artifact's outputs for `pixels`, which are in `result`."""
     from shvit_mobile.targets.executorch import ETRECORD_SUFFIX
     from shvit_mobile.targets.executorch_devtools import write_bundled_program, write_etrecord
 
@@ -170,7 +169,7 @@ def _write_side_file(
         write_etrecord(built.etrecord, file)
     else:
         inputs = prepare_input(artifact.manifest, pixels)
-        write_bundled_program(artifact.path, file, inputs, result.logits, result.tolerance)
+        write_bundled_program(artifact.path, file, inputs, list(result.outputs.values()), result.tolerance)
 
 
 def check_artifact_overwrite(path: Path, options: TargetOptions | None = None, *, overwrite: bool) -> None:
@@ -230,6 +229,7 @@ def build_manifest(deployed: DeployForm, recipe: Recipe, target: Target, path: P
     trained = deployed.trained
     return Manifest(
         artifact=ArtifactFile(name=path.name, bytes=compute_size_bytes(path), sha256=compute_sha256(path)),
+        task=trained.task,
         target=target,
         precision=recipe.precision,
         model=ModelProvenance(

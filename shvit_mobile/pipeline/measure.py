@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,13 @@ from shvit_mobile.drift import compare
 from shvit_mobile.drift.answer_changes import find_prediction_changes
 from shvit_mobile.drift.baseline import check_baseline
 from shvit_mobile.drift.gates import Gate, evaluate_gate
-from shvit_mobile.drift.ladder import SimulatedRung, compare_simulated_rung
+from shvit_mobile.drift.ladder import SimulatedRung, build_rung_source, compare_simulated_rung
+from shvit_mobile.drift.map_drift import compare_maps
 from shvit_mobile.errors import BaselineFailed
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.pipeline.steps import Steps
+from shvit_mobile.runtimes import open_runner
 from shvit_mobile.threads import use_one_thread_per_kernel
 
 if TYPE_CHECKING:
@@ -62,6 +65,8 @@ class Measurements:
 def count_steps(artifacts: Sequence[Artifact], rungs: Sequence[SimulatedRung], cpus: Sequence[CPU]) -> int:
     """Return how many steps `measure` reports."""
     references = len({artifact.manifest.preprocessing for artifact in artifacts})
+    if any(artifact.manifest.task != "classify" for artifact in artifacts):
+        return references
     emulated = len(cpus) * sum(map(runs_on_arm64, artifacts))
     return references + len(rungs) + len(artifacts) + emulated
 
@@ -154,6 +159,8 @@ def measure(
     for artifact, images in zip(artifacts, image_sets, strict=True):
         compare.check_origin(artifact, trained)
         compare.check_classes(images, artifact, trained)
+    if trained.task != "classify":
+        return _measure_maps(artifacts, trained, image_sets[0], steps, rungs, cpus)
     runs = {float_run.reference.preprocessing: float_run} if float_run else {}
     for preprocessing in dict.fromkeys(artifact.manifest.preprocessing for artifact in artifacts):
         if preprocessing not in runs:
@@ -184,4 +191,43 @@ def measure(
                 )
             result.rows.append(row)
             result.divergences.append(divergence)
+    return result
+
+
+def _measure_maps(
+    artifacts: Sequence[Artifact],
+    trained: TrainedModel,
+    images: ImageSet,
+    steps: Steps,
+    rungs: Sequence[SimulatedRung],
+    cpus: Sequence[CPU],
+) -> Measurements:
+    """Compare the maps of artifacts, rungs and emulated CPUs with the float model's, one pass for each preprocessing.
+
+    A float model's maps of many images do not fit into memory, so everything runs on the same batch.
+    """
+    result, rows = Measurements(), dict[int, list[DriftRow]]()
+    for preprocessing in dict.fromkeys(artifact.manifest.preprocessing for artifact in artifacts):
+        simulated = [build_rung_source(rung, trained) for rung in rungs if rung.preprocessing == preprocessing]
+        sources, places = list(simulated), list[int]()
+        with ExitStack() as stack, steps.step("Comparing maps with the float model's") as progress:
+            for place, artifact in enumerate(artifacts):
+                if artifact.manifest.preprocessing != preprocessing:
+                    continue
+                sources.append(compare.build_map_source(artifact, open_runner(artifact)))
+                places.append(place)
+                for cpu in cpus if runs_on_arm64(artifact) else ():
+                    from shvit_mobile.runtimes.arm64.runner import ARM64Runner
+
+                    emulated = stack.enter_context(ARM64Runner(artifact, cpu))
+                    sources.append(compare.build_map_source(artifact, emulated, emulated.cpu))
+                    places.append(place)
+            names = next(one.manifest.output.names for one in artifacts if one.manifest.preprocessing == preprocessing)
+            found, skipped = compare_maps(sources, trained, images, preprocessing, names, progress=progress)
+        result.simulated.extend(found[: len(simulated)])
+        for place, row in zip(places, found[len(simulated) :], strict=True):
+            rows.setdefault(place, []).append(row)
+        if not result.skipped:
+            result.skipped.extend(skipped)
+    result.rows.extend(row for place in range(len(artifacts)) for row in rows[place])
     return result

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
 from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict, LayerReport, RangeReport
+from shvit_mobile.contracts.manifest import Task
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.drift.build_report import build_drift_report
 from shvit_mobile.drift.ladder import list_simulated_rungs, sort_by_target
 from shvit_mobile.drift.layer_drift import compare_layers
 from shvit_mobile.drift.value_ranges import measure_ranges
-from shvit_mobile.errors import MissingParameter, parse_choice
+from shvit_mobile.errors import ConflictingParameters, MissingParameter, parse_choice
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.pipeline.config import GateOptions, ModelOptions, check_output_file, check_positive
@@ -108,6 +109,8 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
         check_probe_support(artifacts[0])
     if config.write:
         check_overwrite(*(get_manifest_path(artifact.path) for artifact in artifacts), overwrite=True)
+    task = _choose_task(artifacts)
+    config.check_task(task)
     with steps.step("Loading the checkpoint"):
         # A loaded model needs no variant, and without a checkpoint it is the demo's.
         is_file = config.checkpoint is not None and not isinstance(config.checkpoint, TrainedModel)
@@ -116,6 +119,7 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
             weights=config.weights,
             sha256=config.sha256,
             variant=config.variant or (artifacts[0].manifest.model.required_variant if is_file else None),
+            task=task,
         ).load_model()
     artifacts = list(sort_by_target(artifacts)) if config.ladder else artifacts
     rungs = list_simulated_rungs(artifacts) if config.ladder else ()
@@ -178,6 +182,20 @@ def _check_validate_config(config: ValidateConfig) -> None:
             hint="Give a folder of images for `validation`, with a folder for each class.",
             parameter="validation",
         )
+
+
+def _choose_task(artifacts: Sequence[Artifact]) -> Task:
+    """Return the task of all artifacts; raise `ConflictingParameters` if they have different ones."""
+    tasks = {artifact.manifest.task: artifact.path.name for artifact in artifacts}
+    if len(tasks) > 1:
+        named = ", ".join(f"{name} ({task})" for task, name in tasks.items())
+        raise ConflictingParameters(
+            f"The artifacts have different tasks: {named}.",
+            why="All are compared with one model.",
+            hint="Validate them separately.",
+            parameter="artifacts",
+        )
+    return next(iter(tasks))
 
 
 def _choose_cpus(config: ValidateConfig, notes: list[str]) -> list[CPU]:

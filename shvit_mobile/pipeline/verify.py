@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from shvit_mobile.contracts.artifact import Artifact, list_unproven_notes
 from shvit_mobile.contracts.drift_row import Execution
 from shvit_mobile.contracts.goldens import LOWERING_FACTOR
+from shvit_mobile.contracts.manifest import Manifest
 from shvit_mobile.contracts.recipe import ActivationRange, Recipe
 from shvit_mobile.deploy.activations import Activation
-from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.drift.ladder import build_simulation
+from shvit_mobile.deploy.form import LOGITS, DeployForm, run_in_batches
+from shvit_mobile.drift.ladder import build_simulation, convert_to_arrays
+from shvit_mobile.drift.map_drift import OutputsFunction
 from shvit_mobile.errors import VerificationFailed
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.quantize.fake_quant import fake_quantize
@@ -33,29 +36,39 @@ from shvit_mobile.targets.tolerances import (
 )
 from shvit_mobile.threads import use_one_thread_per_kernel
 
+Outputs = Mapping[str, NDArray[np.float32]]
+
 
 @dataclass(frozen=True, eq=False)
 class VerificationResult:
-    """The logits of an artifact on this machine.
+    """The outputs of an artifact on this machine.
 
     Attributes:
-        logits: The artifact's logits, float32, shape (images, classes).
-        float_logits: The logits of the float deploy form, same shape.
+        outputs: The artifact's outputs by name, float32, shape (images, *shape).
+        float_outputs: The outputs of the float deploy form, same shapes.
         execution, engine: What ran the artifact.
-        tolerance: The largest allowed difference between `logits` and those of another machine.
+        tolerances: By output, the largest allowed difference between it and that of another machine.
         notes: What is doubtful about its recipe, a sentence each.
     """
 
-    logits: NDArray[np.float32]
-    float_logits: NDArray[np.float32]
+    outputs: Outputs
+    float_outputs: Outputs
     execution: Execution
     engine: str
-    tolerance: float
+    tolerances: Mapping[str, float]
     notes: tuple[str, ...] = ()
+
+    @property
+    def tolerance(self) -> float:
+        """The largest of the tolerances."""
+        return max(self.tolerances.values())
 
     def drop_first(self) -> VerificationResult:
         """Return the result without the first image."""
-        return replace(self, logits=self.logits[1:], float_logits=self.float_logits[1:])
+        outputs, float_outputs = (
+            {name: values[1:] for name, values in one.items()} for one in (self.outputs, self.float_outputs)
+        )
+        return replace(self, outputs=outputs, float_outputs=float_outputs)
 
 
 @use_one_thread_per_kernel()
@@ -79,100 +92,142 @@ def verify_artifact(
         has_gate: A gate decides whether the recipe suits the model, not these pictures.
 
     Raises:
-        VerificationFailed: If a logit is not finite, the artifact is too far from what it should compute, or the ranges
-            of its recipe are not the model's.
+        VerificationFailed: If a value is not finite, an output is too far from what it should be, or the ranges of the
+            recipe are not the model's.
     """
     # One image at a time, as in an app: with more, a kernel may sum in another order.
-    expected = np.concatenate([deployed.run(image[None]).numpy() for image in pixels])
+    expected = _run_each(lambda image: convert_to_arrays(deployed.run_outputs(image)), pixels)
     if artifact.manifest.is_unproven:
         return _simulate_unproven(artifact, deployed, pixels, expected, overrides)
     runner = open_runner(artifact)
-    logits = np.concatenate([runner.run(image[None]) for image in pixels])
-    if logits.shape != expected.shape or not np.isfinite(logits).all():
-        raise VerificationFailed(
-            f"{artifact.path.name} has {logits.shape[1]} logits, of which "
-            f"{int((~np.isfinite(logits)).any(axis=0).sum())} are not finite.",
-            why="fp16 overflows above 65504, or the checkpoint holds extreme values.",
-            hint="Set `precision=fp32`.",
-            parameter="precision",
-        )
+    outputs = _run_each(runner.run_outputs, pixels)
+    for name, values in outputs.items():
+        _check_finite(artifact, name, values, expected[name])
     manifest = artifact.manifest
-    tolerance = compute_tolerance(manifest.qualified_target, manifest.precision, logits)
-    error = float(np.abs(logits - expected).max())
-    if manifest.precision in BOUNDED_PRECISIONS and error > LOWERING_FACTOR * tolerance:
-        what = (
-            f"The logits of {artifact.path.name} differ from the checkpoint's by {error:.2g}; "
-            f"{LOWERING_FACTOR * tolerance:.2g} is allowed."
-        )
-        if manifest.precision == "fp16":
-            raise VerificationFailed(
-                what,
-                why="fp16 overflows above 65504; inside a norm this gives zeros instead of an error.",
-                hint="Set `precision=fp32`. If that works, a value of the model is too large for fp16.",
-                parameter="precision",
-            )
-        raise VerificationFailed(
-            what,
-            why="The artifact was run and does not compute what the checkpoint does.",
-            hint="Please report it with the output of: shvit-mobile doctor --json",
-        )
+    tolerances = _compute_tolerances(manifest, outputs)
+    if manifest.precision in BOUNDED_PRECISIONS:
+        for name, values in outputs.items():
+            _check_bound(artifact, name, float(np.abs(values - expected[name]).max()), tolerances[name])
     notes: tuple[str, ...] = ()
     if manifest.precision not in BOUNDED_PRECISIONS:
         simulated = _simulate(deployed, manifest.recipe, overrides, pixels)
-        decibels = sqnr(expected, simulated)
+        levels = {name: sqnr(_flatten(expected[name]), _flatten(simulated[name])) for name in expected}
+        decibels = min(levels.values())
         if not has_gate:
             _check_recipe(deployed, manifest.recipe, overrides, pixels, decibels)
-        # Where little of the logits is left, each rounding changes them all; then only a gate can decide.
-        if decibels >= MIN_SQNR_DB:
-            _check_simulation(artifact, logits, simulated, expected)
+        for name in expected:
+            # Where little of an output is left, each rounding changes it all; then only a gate can decide.
+            if levels[name] >= MIN_SQNR_DB:
+                _check_simulation(artifact, name, outputs[name], simulated[name], expected[name])
         if decibels < LOW_SQNR_DB:
+            what = "its logits have" if manifest.task == "classify" else "a map has"
             notes = (
-                f"{artifact.path.name}: on the pictures of its goldens, its logits have an SQNR of {decibels:.1f} dB. "
+                f"{artifact.path.name}: on the pictures of its goldens, {what} an SQNR of {decibels:.1f} dB. "
                 "Its answers may change often; compare it with the checkpoint: shvit-mobile validate.",
             )
-    return VerificationResult(logits, expected, runner.execution, runner.engine, tolerance, notes)
+    return VerificationResult(outputs, expected, runner.execution, runner.engine, tolerances, notes)
+
+
+def _run_each(run: OutputsFunction, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """Run images one at a time; return the outputs by name, shape (images, *shape)."""
+    parts = [run(image[None]) for image in pixels]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _flatten(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return an output as a matrix, shape (images, values)."""
+    return values.reshape(len(values), -1)
+
+
+def _compute_tolerances(manifest: Manifest, outputs: Outputs) -> dict[str, float]:
+    target, precision = manifest.qualified_target, manifest.precision
+    return {name: compute_tolerance(target, precision, values) for name, values in outputs.items()}
+
+
+def _check_finite(artifact: Artifact, name: str, values: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+    """Raise `VerificationFailed` if an output has another shape than it should, or values that are not finite."""
+    if values.shape == expected.shape and np.isfinite(values).all():
+        return
+    raise VerificationFailed(
+        f"{artifact.path.name} gives {name} of shape {values.shape[1:]}, of which "
+        f"{int((~np.isfinite(values)).any(axis=0).sum())} values are not finite.",
+        why="fp16 overflows above 65504, or the checkpoint holds extreme values.",
+        hint="Set `precision=fp32`.",
+        parameter="precision",
+    )
+
+
+def _check_bound(artifact: Artifact, name: str, error: float, tolerance: float) -> None:
+    """Raise `VerificationFailed` if an output in fp32 or fp16 is too far from the deploy form's."""
+    if error <= LOWERING_FACTOR * tolerance:
+        return
+    what = (
+        f"{_name_values(name)} of {artifact.path.name} differ from the checkpoint's by {error:.2g}; "
+        f"{LOWERING_FACTOR * tolerance:.2g} is allowed."
+    )
+    if artifact.manifest.precision == "fp16":
+        raise VerificationFailed(
+            what,
+            why="fp16 overflows above 65504; inside a norm this gives zeros instead of an error.",
+            hint="Set `precision=fp32`. If that works, a value of the model is too large for fp16.",
+            parameter="precision",
+        )
+    raise VerificationFailed(
+        what,
+        why="The artifact was run and does not compute what the checkpoint does.",
+        hint="Please report it with the output of: shvit-mobile doctor --json",
+    )
 
 
 def _simulate_unproven(
     artifact: Artifact,
     deployed: DeployForm,
     pixels: NDArray[np.uint8],
-    expected: NDArray[np.float32],
+    expected: Outputs,
     overrides: ParameterOverrides | None,
 ) -> VerificationResult:
     """Return what an artifact that cannot run here should compute, once its recipe is known to fit the model."""
-    manifest, logits = artifact.manifest, expected
+    manifest, outputs = artifact.manifest, expected
     if manifest.precision not in BOUNDED_PRECISIONS:
-        logits = _simulate(deployed, manifest.recipe, overrides, pixels)
-        _check_recipe(deployed, manifest.recipe, overrides, pixels, sqnr(expected, logits))
-    tolerance = compute_tolerance(manifest.qualified_target, manifest.precision, logits)
-    return VerificationResult(logits, expected, "simulated", "PyTorch", tolerance, list_unproven_notes(manifest))
+        outputs = _simulate(deployed, manifest.recipe, overrides, pixels)
+        decibels = min(sqnr(_flatten(expected[name]), _flatten(outputs[name])) for name in expected)
+        _check_recipe(deployed, manifest.recipe, overrides, pixels, decibels)
+    tolerances = _compute_tolerances(manifest, outputs)
+    return VerificationResult(outputs, expected, "simulated", "PyTorch", tolerances, list_unproven_notes(manifest))
 
 
 @torch.inference_mode()
 def _simulate(
     deployed: DeployForm, recipe: Recipe, overrides: ParameterOverrides | None, pixels: NDArray[np.uint8]
-) -> NDArray[np.float32]:
-    """Compute the logits of a recipe in PyTorch, of one image at a time."""
+) -> dict[str, NDArray[np.float32]]:
+    """Compute the outputs of a recipe in PyTorch, of one image at a time."""
     if recipe.precision != "int8":
-        simulate = build_simulation(deployed, recipe, overrides)
-        return np.concatenate([simulate(image[None]) for image in pixels])
+        return _run_each(build_simulation(deployed, recipe, overrides), pixels)
     ranges, module = select_int8_ranges(deployed, recipe), apply_overrides(deployed, recipe, overrides).module
     simulation = fake_quantize(module, deployed.wiring, ranges, recipe.activations)
-    return torch.cat([simulation(deployed.prepare(image[None])) for image in pixels]).numpy()
+    return convert_to_arrays(run_in_batches(simulation, deployed, pixels, size=1))
+
+
+def _name_values(output: str) -> str:
+    """Return the beginning of a sentence about an output: "The logits"."""
+    return "The logits" if output == LOGITS else f"The values of {output}"
 
 
 def _check_simulation(
-    artifact: Artifact, logits: NDArray[np.float32], simulated: NDArray[np.float32], expected: NDArray[np.float32]
+    artifact: Artifact,
+    name: str,
+    actual: NDArray[np.float32],
+    simulated: NDArray[np.float32],
+    expected: NDArray[np.float32],
 ) -> None:
-    """Raise `VerificationFailed` if an artifact does not compute what PyTorch does for its recipe."""
-    error, noise, signal = map(_compute_rms, (logits - simulated, simulated - expected, expected))
+    """Raise `VerificationFailed` if an output of an artifact is not what PyTorch computes for its recipe."""
+    error, noise, signal = map(_compute_rms, (actual - simulated, simulated - expected, expected))
     in_blocks = bool(artifact.manifest.options.get("block"))
     bound = compute_simulation_bound(artifact.manifest.precision, noise, signal, in_blocks=in_blocks)
     if error > bound:
         raise VerificationFailed(
-            f"The logits of {artifact.path.name} differ from those of its recipe in PyTorch by {error:.2g} (root mean "
-            f"square); {bound:.2g} is allowed.",
+            f"{_name_values(name)} of {artifact.path.name} differ from those of its recipe in PyTorch by {error:.2g} "
+            f"(root mean square); {bound:.2g} is allowed.",
             why="The artifact was run and does not compute what its recipe says.",
             hint="Please report it with the output of: shvit-mobile doctor --json",
         )
@@ -185,7 +240,7 @@ def _check_recipe(
     pixels: NDArray[np.uint8],
     decibels: float,
 ) -> None:
-    """Raise `VerificationFailed` if the ranges of a recipe are not the model's, or it ruins the logits."""
+    """Raise `VerificationFailed` if the ranges of a recipe are not the model's, or it ruins the outputs."""
     hint = (
         "Calibrate again on images like those the app will see, with PTQ passes; or give images and a limit, such as "
         "`max_drop=1`, which decides instead, and which keeps layers in float where needed; or set `precision=fp16`."
@@ -206,7 +261,7 @@ def _check_recipe(
     if decibels < MIN_SQNR_DB:
         raise VerificationFailed(
             f"With this recipe {recipe.precision_name} does not compute what {deployed.trained.variant} does: the SQNR "
-            f"of its logits is {decibels:.1f} dB.",
+            f"of its {'logits' if deployed.trained.task == 'classify' else 'worst map'} is {decibels:.1f} dB.",
             why=f"Below {MIN_SQNR_DB:g} dB most answers are wrong.",
             hint=hint,
             parameter="recipe",

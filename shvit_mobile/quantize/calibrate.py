@@ -101,7 +101,7 @@ def calibrate_recipe(
     skipped: list[SkippedImage] = []
     with observe_ranges(deployed.module, deployed.wiring, ranges, observer, activations):
         for batch in iterate_batches(sample, deployed.trained.preprocessing, size=32, progress=progress):
-            deployed.run(batch.pixels)
+            deployed.run_outputs(batch.pixels)
             skipped += batch.skipped
     source = _describe_calibration_images(sample, skipped, seed)
     recipe = recipe.model_copy(update={"ranges": ranges, "calibration": source})

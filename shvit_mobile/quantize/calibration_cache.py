@@ -64,6 +64,7 @@ class CalibrationCache:
             "edition": _CACHE_VERSION,
             "package": version("shvit-mobile"),
             "checkpoint": deployed.trained.sha256,
+            "task": deployed.trained.task,
             "takes": deployed.input_domain,
             "preprocessing": asdict(deployed.trained.preprocessing),
             "images": images.compute_sha256(),

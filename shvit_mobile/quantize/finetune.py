@@ -144,9 +144,16 @@ def finetune_recipe(
     Raises:
         BadRecipe: If the recipe is not static int8, keeps every layer float, or belongs to another model.
         BadImages: If the images have no labels or other classes, or are too few.
-        NotSupported: If the device is not available.
+        NotSupported: If the device is not available, or the model is no classifier.
     """
     settings = settings or FinetuneSettings()
+    if deployed.trained.task != "classify":
+        raise NotSupported(
+            f"{deployed.trained.variant} cannot be fine-tuned for the task {deployed.trained.task}.",
+            why="Fine-tuning learns from the classes of images.",
+            hint="Fine-tune the classifier, or calibrate the maps with PTQ passes.",
+            parameter="task",
+        )
     _check_recipe(deployed, recipe)
     _check_images(deployed, images)
     sample = images.sample(settings.count, settings.seed)

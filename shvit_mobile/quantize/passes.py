@@ -1,6 +1,7 @@
 """PTQ passes: improvements of int8 that are tried one after the other, and kept if they help.
 
-Each is evaluated on calibration images that it did not learn from, by the SQNR of the logits of simulated int8.
+Each is evaluated on calibration images that it did not learn from, by the SQNR of the logits of simulated int8; of
+several maps, by that of the map that is worst.
 Recipes, manifests and the phone apps know the passes by their first names ("whole-pixels", "round"). These stay in the
 JSON, so that a new calibration writes the same recipe, with the same SHA-256; people read the names of `PASS_NAMES`.
 """
@@ -19,6 +20,7 @@ from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, Obs
 from shvit_mobile.deploy.equalization_groups import scale_channels
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.layers import get_bias, get_layer, hook_layers
+from shvit_mobile.deploy.verification import list_tensors
 from shvit_mobile.deploy.wiring import Wiring
 from shvit_mobile.families.batchnorm import WeightedLayer
 from shvit_mobile.metrics import sqnr
@@ -29,7 +31,7 @@ from shvit_mobile.quantize.gptq import round_with_gptq
 from shvit_mobile.quantize.layers import DenseLayer, find_dense_layers
 from shvit_mobile.quantize.observation import observe_ranges, share_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, override_parameters
-from shvit_mobile.threads import map_in_order
+from shvit_mobile.threads import choose_batch_size, map_in_order
 
 # The most positions of a batch that a layer's moments are computed from: more of them add nothing.
 _MAX_POSITIONS = 16_384
@@ -87,7 +89,7 @@ class PTQPassManager:
         fit_pixels, held_out_pixels = split_calibration_pixels(pixels)
         self.fit_images = _InputBatches(deployed, fit_pixels)
         self.held_out_images = _InputBatches(deployed, held_out_pixels)
-        self.reference_logits = _compute_logits(deployed.module, self.held_out_images)
+        self.reference_outputs = _compute_outputs(deployed.module, self.held_out_images)
         self.layers = tuple(name for name, _ in find_dense_layers(deployed.module))
         self.moments_cache: tuple[str, dict[str, _InputMoments]] | None = None
         self.passes: dict[PTQPassName, Callable[[QuantState], QuantState]] = {
@@ -103,10 +105,11 @@ class PTQPassManager:
         return QuantState(self.measure_ranges(self.deployed.module))
 
     def evaluate(self, state: QuantState, *, weights: bool = True) -> float:
-        """Compute the SQNR of the logits on the images held out, in dB; if not `weights`, with float weights."""
+        """Compute the SQNR of the outputs on the images held out, in dB; if not `weights`, with float weights."""
         form, ranges = self.build_quantized_form(state), dict(state.ranges)
         simulation = fake_quantize(form, self.deployed.wiring, ranges, self.activations, weights=weights)
-        return sqnr(self.reference_logits.numpy(), _compute_logits(simulation, self.held_out_images).numpy())
+        outputs = _compute_outputs(simulation, self.held_out_images)
+        return min(map(compute_output_sqnr, self.reference_outputs, outputs))
 
     def run_passes(
         self, steps: Sequence[PTQPassName], state: QuantState | None = None, gains: Sequence[PTQPassGain] = ()
@@ -151,7 +154,7 @@ class PTQPassManager:
         """Measure the ranges of `layers` (default: all)."""
         ranges: dict[str, ActivationRange] = {}
         with observe_ranges(module, self.deployed.wiring, ranges, self.observer, self.activations, layers=layers):
-            _compute_logits(module, self.fit_images)
+            _compute_outputs(module, self.fit_images)
         return ranges
 
     def make_input_exact(self, state: QuantState) -> QuantState:
@@ -278,14 +281,21 @@ class _InputBatches:
     pixels: NDArray[np.uint8]
 
     def __iter__(self) -> Iterator[Tensor]:
-        for start in range(0, len(self.pixels), _BATCH):
-            yield self.deployed.prepare(self.pixels[start : start + _BATCH])
+        step = choose_batch_size(_BATCH, self.pixels.shape[1:3])
+        for start in range(0, len(self.pixels), step):
+            yield self.deployed.prepare(self.pixels[start : start + step])
 
 
 @torch.inference_mode()
-def _compute_logits(module: nn.Module, images: Iterable[Tensor]) -> Tensor:
-    """Compute logits, shape (images, classes)."""
-    return torch.cat(list(map_in_order(module, images)))
+def _compute_outputs(module: nn.Module, images: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    """Compute logits, shape (images, classes), or maps, shape (images, channels, height, width)."""
+    parts = map_in_order(lambda batch: list_tensors(module(batch)), images)
+    return tuple(map(torch.cat, zip(*parts, strict=True)))
+
+
+def compute_output_sqnr(reference: Tensor, actual: Tensor) -> float:
+    """Compute the SQNR of an output of any shape, (images, ...)."""
+    return sqnr(reference.flatten(1).numpy(), actual.flatten(1).numpy())
 
 
 def measure_output_magnitudes(module: nn.Module, wiring: Wiring, images: Iterable[Tensor]) -> dict[str, Tensor]:
@@ -302,7 +312,7 @@ def measure_output_magnitudes(module: nn.Module, wiring: Wiring, images: Iterabl
 
     layers = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, WeightedLayer)]
     with hook_layers(layers, update_magnitudes):
-        _compute_logits(module, images)
+        _compute_outputs(module, images)
     return magnitudes
 
 

@@ -16,15 +16,17 @@ from torch import Tensor, nn
 from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.contracts.sensitivity import BlockSensitivity, LayerSensitivity, SensitivityReport
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.verification import list_tensors
 from shvit_mobile.deploy.wiring import get_layer_path
 from shvit_mobile.errors import BadImages
 from shvit_mobile.families.family import ModelUnit
-from shvit_mobile.metrics import compute_mean_kl, sqnr
+from shvit_mobile.metrics import compute_mean_kl
 from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.quantize.fake_quant import fake_quantize
 from shvit_mobile.quantize.layers import find_dense_layers, select_int8_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_equalization, apply_overrides
-from shvit_mobile.threads import map_in_order
+from shvit_mobile.quantize.passes import compute_output_sqnr
+from shvit_mobile.threads import choose_batch_size, map_in_order
 
 # Images in a batch: few enough for a processor's cache, and always the same number, so that results are reproducible.
 _BATCH = 8
@@ -71,7 +73,7 @@ def measure_sensitivity(
     return SensitivityReport(
         checkpoint_sha256=deployed.trained.sha256,
         recipe_sha256=recipe.sha256,
-        images=len(trials.reference_logits),
+        images=len(trials.reference_outputs[0]),
         int8_db=trials.int8.db,
         int8_kl=trials.int8.kl,
         layers=tuple(row for name in trials.layers if isinstance(row := rows[name], LayerSensitivity)),
@@ -80,11 +82,11 @@ def measure_sensitivity(
 
 
 @dataclass(frozen=True)
-class _LogitDistance:
-    """The distance of logits from the float model's: SQNR in dB, and mean KL divergence in nats."""
+class _OutputDistance:
+    """The distance of outputs from the float model's: SQNR in dB, and of logits mean KL divergence in nats."""
 
     db: float
-    kl: float
+    kl: float | None
 
 
 class _ActivationStream:
@@ -92,9 +94,10 @@ class _ActivationStream:
 
     def __init__(self, units: Sequence[ModelUnit], images: Sequence[Tensor]) -> None:
         self.units = [unit for _, unit in units]
-        self.values, self.position = list(images), 0
+        self.values: list[Any] = list(images)
+        self.position = 0
 
-    def advance_to(self, position: int) -> Sequence[Tensor]:
+    def advance_to(self, position: int) -> Sequence[Any]:
         """Return the input of the unit at `position`, in batches; positions must not decrease."""
         for unit in self.units[self.position : position]:
             for number, values in enumerate(map_in_order(unit, list(self.values))):
@@ -113,8 +116,8 @@ class _SensitivityTrials:
         layers: The int8 layers of the recipe, in execution order.
         blocks: The layers of each block, in execution order.
         names: The layers and blocks, in the order in which `measure_row` must be called.
-        reference_logits: The float model's logits, shape (images, classes).
-        int8: The distance of the whole recipe's logits.
+        reference_outputs: The float model's logits, shape (images, classes), or its maps.
+        int8: The distance of the whole recipe's outputs.
     """
 
     def __init__(
@@ -130,11 +133,12 @@ class _SensitivityTrials:
         }
         self.names = sorted([*self.blocks, *self.layers], key=lambda name: self.find_first_unit(self.get_layers(name)))
         self.costs = _count_macs_and_weights(deployed)
-        batches = torch.split(torch.cat(list(images)), _BATCH)
+        joined = torch.cat(list(images))
+        batches = torch.split(joined, choose_batch_size(_BATCH, (joined.shape[2], joined.shape[3])))
         reference = self.list_units(apply_equalization(deployed, recipe, overrides).module)
         int8 = self.list_units(self.build_variant(self.layers))
-        self.reference_logits = _compute_logits_from(reference, batches).numpy()
-        self.int8 = self.measure_distance(_compute_logits_from(int8, batches))
+        self.reference_outputs = _compute_outputs_from(reference, batches)
+        self.int8 = self.measure_distance(_compute_outputs_from(int8, batches))
         self.float_values, self.int8_values = _ActivationStream(reference, batches), _ActivationStream(int8, batches)
 
     def measure_row(self, name: str) -> SensitivityRow:
@@ -142,12 +146,12 @@ class _SensitivityTrials:
         layers = self.get_layers(name)
         start, others = self.find_first_unit(layers), tuple(other for other in self.layers if other not in layers)
         alone = self.measure_distance(
-            _compute_logits_from(
+            _compute_outputs_from(
                 self.list_units(self.build_variant(layers))[start:], self.float_values.advance_to(start)
             )
         )
         without = self.measure_distance(
-            _compute_logits_from(
+            _compute_outputs_from(
                 self.list_units(self.build_variant(others))[start:], self.int8_values.advance_to(start)
             )
         )
@@ -188,20 +192,23 @@ class _SensitivityTrials:
         module = apply_overrides(self.deployed, recipe, self.overrides).module
         return fake_quantize(module, self.deployed.wiring, ranges, recipe.activations)
 
-    def measure_distance(self, logits: Tensor) -> _LogitDistance:
-        """Compare `logits` with the float model's."""
-        return _LogitDistance(*(compare(self.reference_logits, logits.numpy()) for compare in (sqnr, compute_mean_kl)))
+    def measure_distance(self, outputs: Sequence[Tensor]) -> _OutputDistance:
+        """Compare `outputs` with the float model's; of several maps, the worst counts."""
+        decibels = min(map(compute_output_sqnr, self.reference_outputs, outputs))
+        is_classifier = self.deployed.trained.task == "classify"
+        kl = compute_mean_kl(self.reference_outputs[0].numpy(), outputs[0].numpy()) if is_classifier else None
+        return _OutputDistance(decibels, kl)
 
 
-def _compute_logits_from(units: Sequence[ModelUnit], values: Sequence[Tensor]) -> Tensor:
-    """Compute logits, shape (images, classes), from batches of the input of the first of the remaining `units`."""
+def _compute_outputs_from(units: Sequence[ModelUnit], values: Sequence[Any]) -> tuple[Tensor, ...]:
+    """Compute the outputs from batches of the input of the first of the remaining `units`."""
 
-    def compute_logits(batch: Tensor) -> Tensor:
+    def compute_outputs(batch: Any) -> tuple[Tensor, ...]:
         for _, unit in units:
             batch = unit(batch)
-        return batch
+        return list_tensors(batch)
 
-    return torch.cat(list(map_in_order(compute_logits, values)))
+    return tuple(map(torch.cat, zip(*map_in_order(compute_outputs, values), strict=True)))
 
 
 def _count_macs_and_weights(deployed: DeployForm) -> dict[str, tuple[int, int]]:

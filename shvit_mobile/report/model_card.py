@@ -8,7 +8,7 @@ from pathlib import Path
 from shvit_mobile.apps.devices import format_compute_unit, get_device_name
 from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.contracts.manifest import Manifest
+from shvit_mobile.contracts.manifest import Manifest, Task
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.errors import InvalidConfig, InvalidValue, OutputExists
 from shvit_mobile.report.formatting import (
@@ -26,6 +26,7 @@ from shvit_mobile.report.formatting import (
     format_target,
     pluralize,
 )
+from shvit_mobile.report.sentences import describe_map_drift
 from shvit_mobile.targets.delegation import describe_delegation
 
 # The file that Hugging Face shows.
@@ -33,6 +34,17 @@ CARD_FILE = "README.md"
 CARD_MARKER = "<!-- Written by shvit-mobile from the manifests beside it. -->"
 # Hugging Face's identifier.
 UNKNOWN_LICENSE = "unknown"
+# By task, Hugging Face's pipeline, and what such a model does.
+_PIPELINE_TAGS: dict[Task, str] = {
+    "classify": "image-classification",
+    "features": "image-feature-extraction",
+    "detect": "object-detection",
+}
+_WORK: dict[Task, str] = {
+    "classify": "classifies images",
+    "features": "computes feature maps of images",
+    "detect": "detects objects in images",
+}
 # By family, the tags and what a card calls such a model.
 _FAMILIES = {
     "shvit": (("shvit", "vision-transformer"), "A [SHViT](https://arxiv.org/abs/2401.16456)"),
@@ -132,7 +144,7 @@ def _format_front_matter(manifests: Sequence[Manifest], license: str, images: st
     metadata = ModelCardData(
         license=license,
         library_name="shvit-mobile",
-        pipeline_tag="image-classification",
+        pipeline_tag=_PIPELINE_TAGS[first.task],
         tags=_collect_tags(manifests),
         metrics=["accuracy"] if any(row.top1 for row in rows) else None,
         model_name=first.model.variant if results else None,
@@ -145,20 +157,21 @@ def _collect_tags(manifests: Iterable[Manifest]) -> list[str]:
     manifests = list(manifests)
     found = [value for manifest in manifests for value in (manifest.target, manifest.precision_name)]
     kind = _FAMILIES[manifests[0].model.family][0]
-    return list(dict.fromkeys([*kind, "image-classification", "mobile", *found]))
+    return list(dict.fromkeys([*kind, _PIPELINE_TAGS[manifests[0].task], "mobile", *found]))
 
 
 def _format_title(manifest: Manifest) -> str:
     height, width = manifest.preprocessing.size
     variant = manifest.model.variant
     name = "SHViT" if manifest.model.family == "shvit" and variant == "custom" else format_model_name(variant)
-    return f"{_escape_text(name)} for phones, {pluralize(manifest.model.classes, 'class', 'classes')}, {height}x{width}"
+    classes = pluralize(manifest.model.classes, "class", "classes") if manifest.model.classes else "feature maps"
+    return f"{_escape_text(name)} for phones, {classes}, {height}x{width}"
 
 
 def _format_introduction(manifest: Manifest, *, unproven: bool) -> str:
     version = _escape_text(manifest.versions.get("shvit-mobile", ""))
     return (
-        f"{_FAMILIES[manifest.model.family][1]} ({_format_code(manifest.model.variant)}) that classifies images, "
+        f"{_FAMILIES[manifest.model.family][1]} ({_format_code(manifest.model.variant)}) that {_WORK[manifest.task]}, "
         f"exported from {_format_code(manifest.model.source)} by shvit-mobile {version}. "
         f"Each artifact was run once on the machine that exported it{', but the unproven ones' if unproven else ''}."
     )
@@ -189,15 +202,21 @@ def _format_drift(manifests: Sequence[Manifest]) -> Iterator[str]:
     rows = [manifest.drift for manifest in manifests if manifest.drift]
     if rows:
         labelled = any(row.top1 for row in rows)
+        intervals = "The 95% intervals are Wilson's for shares and Tango's for the paired drop."
+        has_maps = any(row.maps for row in rows)
         yield (
-            "Each artifact compared with the float checkpoint on the same images. The 95% intervals are Wilson's for "
-            "shares and Tango's for the paired drop."
+            "Each artifact compared with the float checkpoint on the same images. "
+            f"{'Of several maps, the lowest SQNR counts.' if has_maps else intervals}"
         )
         headings = ("file", "execution", "engine", "images", *(("top-1 %", "drop, points") if labelled else ()))
         yield _format_table(
             (*headings, "agreement %", "SQNR dB", "max error", "mean KL"),
             (_format_drift_cells(row, labelled) for row in rows),
         )
+        if has_maps:
+            yield "\n".join(
+                f"- {_format_code(row.artifact)}, {describe_map_drift(drift)}" for row in rows for drift in row.maps
+            )
         yield "\n".join(
             f"- `{how}`: {sentence}"
             for how, sentence in EXECUTION_DESCRIPTIONS.items()
@@ -263,6 +282,13 @@ def _format_usage(manifests: Sequence[Manifest]) -> Iterator[str]:
     yield "\n".join(
         f"- {_format_code(manifest.artifact.name)} takes {_describe_input(manifest)}." for manifest in manifests
     )
+    if not first.labels:
+        yield "Each artifact returns maps, float32 with channels first:"
+        yield "\n".join(
+            f"- {_format_code(one.name)}: {' x '.join(map(str, one.shape))}, stride {one.stride}"
+            for one in first.output.maps
+        )
+        return
     shown = ", ".join(_escape_text(label) for label in first.labels[:10])
     more = ", …" if len(first.labels) > 10 else ""
     yield f"Classes in the order of the logits: {shown}{more}. The manifests list all of them."

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from shvit_mobile.contracts.manifest import Delegation, InputContract, Inventory, OutputContract
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.families.trained_model import TrainedModel
 
 InputKind = Literal["image", "tensor"]
 
@@ -20,6 +21,19 @@ class BuildResult:
     options: dict[str, str | int | bool] = field(default_factory=dict)
     delegation: Delegation | None = None
     etrecord: Any = None
+
+
+def describe_model(trained: TrainedModel) -> str:
+    """Describe a model and its task for people who open a file: "shvit_s1 with 10 classes"."""
+    counted = f"with {len(trained.labels)} classes" if trained.labels else "without classes"
+    return f"{trained.variant} {counted}" if trained.task == "classify" else f"{trained.variant}, {trained.task}"
+
+
+def describe_outputs(output: OutputContract) -> dict[str, str]:
+    """Describe each output that is compared, by name, for people who open a file."""
+    if output.logits is not None:
+        return {output.logits: "before softmax"}
+    return {one.name: f"{'x'.join(map(str, one.shape))}, stride {one.stride}" for one in output.maps}
 
 
 def build_input_contract(

@@ -43,7 +43,7 @@ def write_program(deployed: DeployForm, recipe: Recipe, path: Path) -> BuildResu
         from executorch.exir.backend.compile_spec_schema import CompileSpec
         from executorch.exir.lowered_backend_module import LoweredBackendModule
 
-        signature = export_model(_Signature(deployed.trained.classes), torch.zeros(built.input.shape))
+        signature = export_model(_Signature(deployed), torch.zeros(built.input.shape))
         # The only specification that the backend reads on the phone, where the app may override it.
         specs = [CompileSpec("compute_units", b"all")]
         lowered = LoweredBackendModule(exir.to_edge(signature).exported_program(), COREML_BACKEND, payload, specs)
@@ -52,11 +52,12 @@ def write_program(deployed: DeployForm, recipe: Recipe, path: Path) -> BuildResu
 
 
 class _Signature(nn.Module):
-    """The input and output of a model; the delegate replaces what is between them."""
+    """The input and the outputs of a model; the delegate replaces what is between them."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, deployed: DeployForm) -> None:
         super().__init__()
-        self.classes = classes
+        maps = deployed.output.maps
+        self.shapes: list[tuple[int, ...]] = [one.shape for one in maps] if maps else [(deployed.trained.classes,)]
 
-    def forward(self, images: Tensor) -> Tensor:
-        return images.new_zeros(1, self.classes)
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(images.new_zeros(1, *shape) for shape in self.shapes)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, count_blocks
-from shvit_mobile.contracts.manifest import DELEGATES, UNPROVEN_DELEGATES, Delegate, InputContract, OutputContract
+from shvit_mobile.contracts.manifest import DELEGATES, UNPROVEN_DELEGATES, Delegate, InputContract
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
@@ -110,8 +110,9 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
     """Lower a deploy form and write the program to `path`; the same inputs give the same bytes.
 
     The program takes one contiguous float32 image, see `build_input_contract`, and returns float32 logits, shape
-    (1, classes). For Core ML it is one call of a delegate with a package of the Core ML target. Batch and size
-    are fixed: XNNPACK splits a graph with a dynamic batch into more partitions, some of which fail on the phone.
+    (1, classes), or maps, shape (1, *shape). For Core ML it is one call of a delegate with a package of the Core ML
+    target. Batch and size are fixed: XNNPACK splits a graph with a dynamic batch into more partitions, some of which
+    fail on the phone.
 
     Raises:
         VerificationFailed: If a rewrite is not exact, fp16 cannot represent a weight, or the program contains an
@@ -131,12 +132,12 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
     packages, etrecord = ["executorch", "torch", "torchao"], None
     if options.delegate == "coreml":
         package = coreml_delegate.write_program(deployed, recipe, path)
-        contract, output = package.input, package.output
+        contract = package.input
         packages.append("coremltools")
     else:
         if recipe.precision == "fp16":
             deployed = deployed.replace_module(rewrite_for_fp16(deployed.module, deployed))
-        contract, output = build_input_contract(deployed, options), OutputContract(logits="logits")
+        contract = build_input_contract(deployed, options)
         graph, partitioner = build_graph(deployed, recipe, options), _build_partitioner(recipe, options)
         etrecord = lower_to_program(graph, contract.shape, path, partitioner, etrecord=options.etrecord)
     contents = inspect_program(path)
@@ -148,7 +149,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         )
     return BuildResult(
         input=contract,
-        output=output,
+        output=deployed.output,
         inventory=contents.inventory,
         versions={name: version(name) for name in packages},
         options={name: value for name, value in asdict(options).items() if name not in options.SIDE_SUFFIXES}

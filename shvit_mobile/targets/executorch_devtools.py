@@ -1,5 +1,6 @@
 """Writes files for ExecuTorch's developer tools beside a program: its ETRecord, and a bundled program."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def write_etrecord(record: Any, path: Path) -> None:
 
 
 def write_bundled_program(
-    program: Path, path: Path, inputs: NDArray[np.float32], logits: NDArray[np.float32], tolerance: float
+    program: Path, path: Path, inputs: NDArray[np.float32], outputs: Sequence[NDArray[np.float32]], tolerance: float
 ) -> None:
     """Write a program with test cases into one file, and run it on each; the same inputs give the same bytes.
 
@@ -38,11 +39,11 @@ def write_bundled_program(
         program: The .pte file.
         path: The .bpte file.
         inputs: The values of each test case, shape (cases, channels, height, width).
-        logits: What the program should compute for them, shape (cases, classes).
-        tolerance: The largest allowed difference of a logit. The file has no place for it.
+        outputs: What the program should compute for them: each output, shape (cases, *shape).
+        tolerance: The largest allowed difference of a value. The file has no place for it.
 
     Raises:
-        VerificationFailed: If the bundled program does not compute these logits.
+        VerificationFailed: If the bundled program does not compute these outputs.
         ToolMissing: If executorch is not installed.
     """
     devtools = import_library("executorch.devtools", "It writes bundled programs.")
@@ -50,8 +51,10 @@ def write_bundled_program(
     serialization = import_library("executorch.devtools.bundled_program.serialize", "It writes bundled programs.")
     bindings = import_library("executorch.extension.pybindings.portable_lib", "It runs bundled programs.")
     cases = [
-        config.MethodTestCase(inputs=[torch.tensor(values)[None]], expected_outputs=[torch.tensor(expected)[None]])
-        for values, expected in zip(inputs, logits, strict=True)
+        config.MethodTestCase(
+            inputs=[torch.tensor(values)[None]], expected_outputs=[torch.tensor(one[number])[None] for one in outputs]
+        )
+        for number, values in enumerate(inputs)
     ]
     with silence_libraries():
         suites = [config.MethodTestSuite(_METHOD, cases)]
@@ -63,6 +66,6 @@ def write_bundled_program(
                 loaded.verify_result_with_bundled_expected_output(_METHOD, number, rtol=0.0, atol=tolerance)
             except RuntimeError as reason:
                 raise VerificationFailed(
-                    f"The bundled program {path.name} does not compute the logits of its test case {number}: {reason}."
+                    f"The bundled program {path.name} does not compute the outputs of its test case {number}: {reason}."
                 ) from reason
     path.write_bytes(data)

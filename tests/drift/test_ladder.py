@@ -124,7 +124,7 @@ def test_what_a_recipe_does_wrong_shows_on_its_rung_as_on_its_artifact(
     }
     clipping = recipe.model_copy(update={"ranges": clipped})
     rung, artifact = (
-        build_simulation(deployed, clipping)(batch.pixels),
+        build_simulation(deployed, clipping)(batch.pixels)["logits"],
         lower(deployed, clipping, "onnx", tmp_path, has_gate=True),
     )
     broken = compare_with_logits(artifact, model, images, reference=reference)
@@ -159,8 +159,8 @@ def test_a_batch_is_answered_as_its_images_alone(model, images, recipe):
     (batch,) = iterate_batches(images, model.preprocessing, size=11)
     for each in (None, recipe, Recipe(precision="int8-weights")):
         answer = build_simulation(to_deploy_form(model), each)
-        alone = np.concatenate([answer(picture[None]) for picture in batch.pixels[:3]])
-        np.testing.assert_allclose(answer(batch.pixels)[:3], alone, atol=1e-4)
+        alone = np.concatenate([answer(picture[None])["logits"] for picture in batch.pixels[:3]])
+        np.testing.assert_allclose(answer(batch.pixels)["logits"][:3], alone, atol=1e-4)
 
 
 def test_what_does_not_belong_together_is_refused(model, images, reference, onnx, recipe):

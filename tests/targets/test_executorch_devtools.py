@@ -63,13 +63,13 @@ def test_a_bundled_program_with_other_logits_is_not_written(plain: LoweredProgra
     pixels = draw_pictures(2)
     logits = open_runner(plain.artifact).run(pixels)
     inputs, file = prepare_input(plain.artifact.manifest, pixels), tmp_path / "program.bpte"
-    write_bundled_program(plain.artifact.path, file, inputs, logits, 1e-4)
+    write_bundled_program(plain.artifact.path, file, inputs, [logits], 1e-4)
     before = file.read_bytes()
-    write_bundled_program(plain.artifact.path, file, inputs, logits, 1e-4)
+    write_bundled_program(plain.artifact.path, file, inputs, [logits], 1e-4)
     assert file.read_bytes() == before
     logits[1, 2] += 0.01
     with pytest.raises(VerificationFailed, match="test case 1"):
-        write_bundled_program(plain.artifact.path, tmp_path / "wrong.bpte", inputs, logits, 1e-4)
+        write_bundled_program(plain.artifact.path, tmp_path / "wrong.bpte", inputs, [logits], 1e-4)
     assert not (tmp_path / "wrong.bpte").exists()
 
 

@@ -198,8 +198,8 @@ def test_an_opened_artifact_finds_its_overrides(
     assert opened.manifest.recipe == recipe
     pixels = draw_pictures(2, SIZE)
     np.testing.assert_array_equal(
-        build_simulation(deployed, opened.manifest.recipe, load_artifact_overrides(opened))(pixels),
-        build_simulation(deployed, recipe, overrides)(pixels),
+        build_simulation(deployed, opened.manifest.recipe, load_artifact_overrides(opened))(pixels)["logits"],
+        build_simulation(deployed, recipe, overrides)(pixels)["logits"],
     )
 
 

@@ -77,7 +77,7 @@ def _describe_artifacts(report: ModelReport) -> str:
     models = {(one.model.variant, one.model.classes, one.preprocessing.size) for one in manifests}
     names = join_words(
         [
-            f"{format_model_name(v)} ({pluralize(c, 'class', 'classes')}, {h}×{w} pixels)"
+            f"{format_model_name(v)} ({pluralize(c, 'class', 'classes') if c else 'feature maps'}, {h}×{w} pixels)"
             for v, c, (h, w) in sorted(models)
         ]
     )

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from shvit_mobile.contracts.manifest import OutputContract
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.coreai_form import rewrite_for_coreai_fp16
 from shvit_mobile.deploy.coreml_form import rewrite_for_coreml
@@ -18,13 +17,13 @@ from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe, NotSupported, get_first_line
 from shvit_mobile.quiet import import_library, silence_libraries
-from shvit_mobile.targets.build_result import BuildResult, build_input_contract
+from shvit_mobile.targets.build_result import BuildResult, build_input_contract, describe_model
 from shvit_mobile.targets.coreai.inventory import read_inventory
 from shvit_mobile.targets.coreai.package import write_metadata
 from shvit_mobile.targets.target_options import TargetOptions
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-_IMAGES, _LOGITS = "images", "logits"
+_IMAGES = "images"
 _RANDOM_NAME = re.compile(r"\bresource_\d+\b|(?<=@)\w+_[a-z]{8}\b")
 
 
@@ -34,7 +33,7 @@ class CoreAIOptions(TargetOptions):
 
 
 def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreAIOptions) -> BuildResult:
-    """Write a package that takes one float32 image and returns float32 logits; equal arguments give equal bytes.
+    """Write a package that takes one float32 image and returns float32 logits or maps; equal arguments, equal bytes.
 
     "fp16" computes and stores everything between input and logits in fp16. "int8" runs the recipe's convolutions in
     int8 and everything else in float32.
@@ -59,11 +58,12 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreAIOptio
     coreai_torch = import_library("coreai_torch", "It writes Core AI packages.")
     with silence_libraries(), torch.no_grad():
         program = _export_program(deployed, recipe)
-        _write_program(coreai_torch, program.run_decompositions(coreai_torch.get_decomp_table()), path)
+        program = program.run_decompositions(coreai_torch.get_decomp_table())
+        _write_program(coreai_torch, program, list(deployed.output.names), path)
     trained = deployed.trained
     write_metadata(
         path,
-        f"{trained.variant} with {len(trained.labels)} classes in {recipe.precision_name}, from {trained.source}.",
+        f"{describe_model(trained)} in {recipe.precision_name}, from {trained.source}.",
         {
             "labels": list(trained.labels),
             "preprocessing": asdict(trained.preprocessing),
@@ -74,7 +74,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreAIOptio
     )
     return BuildResult(
         input=build_input_contract(deployed, _IMAGES),
-        output=OutputContract(logits=_LOGITS),
+        output=deployed.output,
         inventory=read_inventory(path),
         versions={name: version(name) for name in ("coreai-core", "coreai-torch")},
         options=asdict(options),
@@ -92,7 +92,7 @@ def _export_program(deployed: DeployForm, recipe: Recipe) -> torch.export.Export
     return export_model(module, torch.zeros(1, 3, *deployed.trained.preprocessing.size))
 
 
-def _write_program(coreai_torch: Any, program: torch.export.ExportedProgram, path: Path) -> None:
+def _write_program(coreai_torch: Any, program: torch.export.ExportedProgram, outputs: list[str], path: Path) -> None:
     """Convert an exported program and write it.
 
     Raises:
@@ -106,7 +106,7 @@ def _write_program(coreai_torch: Any, program: torch.export.ExportedProgram, pat
     with redirect_stdout(StringIO()):
         try:
             staged = converter(mode=converter.Mode.RELEASE).add_exported_program(
-                program, input_names=[_IMAGES], output_names=[_LOGITS]
+                program, input_names=[_IMAGES], output_names=outputs
             )
             converted = staged.to_coreai()
         except (ValueError, NotImplementedError, KeyError) as reason:

@@ -1,6 +1,6 @@
 """Build a Core ML package from a deploy form and a recipe."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import ConflictingParameters
 from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS
 from shvit_mobile.targets.build_result import BuildResult, build_input_contract
-from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, convert_to_program
+from shvit_mobile.targets.coreml.convert import LABEL, PROBABILITIES, convert_to_program
 from shvit_mobile.targets.coreml.describe import write_model_descriptions
 from shvit_mobile.targets.coreml.inventory import read_inventory
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
@@ -42,13 +42,15 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
     """
     options.check_precision(recipe.precision)
     _check_input(deployed, options)
+    if deployed.trained.task != "classify":
+        options = replace(options, classifier=False)
     check_overwrite(path, overwrite=False)
     with convert_to_program(deployed, recipe, options) as converted:
         write_model_descriptions(converted, deployed, recipe, options)
         write_package(converted.model, converted.weights, path)
     return BuildResult(
         input=build_input_contract(deployed, INPUT_NAMES[options.input], kind=options.input),
-        output=_build_output_contract(options),
+        output=_build_output_contract(deployed, options),
         inventory=read_inventory(path),
         versions={"coremltools": version("coremltools")},
         options=asdict(options),
@@ -67,7 +69,7 @@ def _check_input(deployed: DeployForm, options: CoreMLOptions) -> None:
         )
 
 
-def _build_output_contract(options: CoreMLOptions) -> OutputContract:
+def _build_output_contract(deployed: DeployForm, options: CoreMLOptions) -> OutputContract:
     if not options.classifier:
-        return OutputContract(logits=LOGITS)
-    return OutputContract(logits=LOGITS, probabilities=PROBABILITIES, label=LABEL)
+        return deployed.output
+    return deployed.output.model_copy(update={"probabilities": PROBABILITIES, "label": LABEL})

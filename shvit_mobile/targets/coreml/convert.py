@@ -25,7 +25,7 @@ from shvit_mobile.targets.coreml.int8 import write_int8
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
 from shvit_mobile.targets.coreml.weights import build_compression_pipeline
 
-LOGITS, LABEL = "logits", "classLabel"
+LABEL = "classLabel"
 # coremltools derives this name from the label's.
 PROBABILITIES = f"{LABEL}_probs"
 # coremltools 9.0 does not know `alias`, which a slice of a whole axis becomes.
@@ -67,7 +67,7 @@ def convert_to_program(deployed: DeployForm, recipe: Recipe, options: CoreMLOpti
             program,
             convert_to="milinternal",
             inputs=[_build_input_type(ct, deployed, options)],
-            outputs=_build_output_types(ct, options),
+            outputs=_build_output_types(ct, deployed, options),
             pass_pipeline=build_pass_pipeline(ct, recipe.precision),
             **common,
         )
@@ -104,7 +104,7 @@ def import_coremltools() -> Any:
 def _export_torch_program(
     deployed: DeployForm, precision: Precision, options: CoreMLOptions
 ) -> torch.export.ExportedProgram:
-    """Export a program on the CPU in float32: (1, channels, height, width) in, logits (1, classes) out.
+    """Export a program on the CPU in float32: (1, channels, height, width) in, logits (1, classes) or maps out.
 
     A classifier has a second output, the probabilities. All precisions but "fp32" compute in fp16, or in fp16 between
     int8 layers.
@@ -141,9 +141,9 @@ def _build_input_type(ct: Any, deployed: DeployForm, options: CoreMLOptions) -> 
     return ct.ImageType(name, shape=shape, color_layout=getattr(ct.colorlayout, preprocessing.channel_order.upper()))
 
 
-def _build_output_types(ct: Any, options: CoreMLOptions) -> list[Any]:
+def _build_output_types(ct: Any, deployed: DeployForm, options: CoreMLOptions) -> list[Any]:
     """Return float32 outputs for every precision; the default from iOS 16 on is fp16."""
-    names = [LOGITS, PROBABILITIES] if options.classifier else [LOGITS]
+    names = [*deployed.output.names, PROBABILITIES] if options.classifier else deployed.output.names
     return [ct.TensorType(name, dtype=np.float32) for name in names]
 
 

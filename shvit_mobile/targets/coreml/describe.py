@@ -7,8 +7,8 @@ from importlib.metadata import version
 import torch
 
 from shvit_mobile.contracts.recipe import Recipe
-from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.targets.coreml.convert import LABEL, LOGITS, PROBABILITIES, ConvertedModel
+from shvit_mobile.deploy.form import LOGITS, DeployForm
+from shvit_mobile.targets.coreml.convert import LABEL, PROBABILITIES, ConvertedModel
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
 
 _PROVENANCE_KEY = "shvit-mobile"
@@ -44,6 +44,10 @@ def _build_feature_descriptions(deployed: DeployForm) -> dict[str, str]:
         INPUT_NAMES["image"]: f"A picture of {width} by {height} pixels, upright.",
         INPUT_NAMES["tensor"]: f"(1, 3, {height}, {width}), {colours}: {values}.",
         LOGITS: f"The logits of {len(deployed.trained.labels)} classes, before the softmax.",
+        **{
+            one.name: f"The map of stride {one.stride}, {' x '.join(map(str, one.shape))}."
+            for one in deployed.output.maps
+        },
         LABEL: "The label of the likeliest class. Classes that share a label carry their number.",
         PROBABILITIES: "The probability of each label.",
     }
@@ -52,9 +56,12 @@ def _build_feature_descriptions(deployed: DeployForm) -> dict[str, str]:
 def _format_short_description(deployed: DeployForm, recipe: Recipe) -> str:
     trained = deployed.trained
     size = "x".join(map(str, trained.preprocessing.size))
-    return (
-        f"{trained.variant}, an image classifier of {len(trained.labels)} classes at {size}, {recipe.precision_name}."
-    )
+    what = {
+        "classify": f"an image classifier of {len(trained.labels)} classes",
+        "features": "the feature maps",
+        "detect": "a detector",
+    }[trained.task]
+    return f"{trained.variant}, {what} at {size}, {recipe.precision_name}."
 
 
 def _build_user_metadata(deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> dict[str, str]:

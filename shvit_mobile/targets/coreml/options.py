@@ -35,7 +35,7 @@ class CoreMLOptions(TargetOptions):
         input: "image" for an app that passes images (CVPixelBuffer, Vision), "tensor" for an MLMultiArray.
         deployment_target: The oldest iOS that must run the package; one of `DEPLOYMENT_TARGETS`. The macOS, watchOS,
             tvOS and visionOS of the same year run it too.
-        classifier: Whether to return the label and the probabilities besides the logits.
+        classifier: Whether a classifier returns the label and the probabilities besides the logits.
         layout: The matrix products of attention; see `shvit_mobile.deploy.coreml_form`.
         block: The number of input channels per scale under int8-weights, or of output channels per palette; 0 for one
             scale per output channel, or one palette per weight. Weights that it does not divide use 0.

@@ -3,7 +3,6 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from shvit_mobile.contracts.manifest import OutputContract
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.coreml_form import rewrite_for_coreml
 from shvit_mobile.deploy.form import DeployForm
@@ -21,7 +20,7 @@ from shvit_mobile.targets.target_options import TargetOptions
 from shvit_mobile.versions import get_package_versions
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-IMAGES, LOGITS = "images", "logits"
+IMAGES = "images"
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,8 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: LiteRTOptio
         options: Of this target.
 
     Returns:
-        Fields of the manifest; the input is `images`, channels first, for one image, and the output `logits`.
+        Fields of the manifest; the input is `images`, channels first, for one image, and the outputs
+        are those of the deploy form.
 
     Raises:
         BadRecipe: If its precision is not one of `PRECISIONS`, or its layers are not the model's.
@@ -57,7 +57,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: LiteRTOptio
         )
     trained = deployed.trained
     module = copy_as_float32(rewrite_for_coreml(deployed))
-    model = convert_module(module, (1, 3, *trained.preprocessing.size), names=(IMAGES, LOGITS))
+    model = convert_module(module, (1, 3, *trained.preprocessing.size), names=(IMAGES, *deployed.output.names))
     if recipe.precision == "int8":
         quantize_layers(model, deployed.module, select_int8_ranges(deployed, recipe), recipe.activations)
     elif recipe.precision == "fp16":
@@ -67,7 +67,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: LiteRTOptio
     versions = dict(line.split("==") for line in ENVIRONMENTS["litert"].requirements[:2])
     return BuildResult(
         input=build_input_contract(deployed, IMAGES),
-        output=OutputContract(logits=LOGITS),
+        output=deployed.output,
         inventory=read_inventory(path),
         versions={**versions, **get_package_versions("ai-edge-litert")},
         options=asdict(options),

@@ -40,16 +40,16 @@ class _Mark(NamedTuple):
     is_sum: bool = False
 
 
-def convert_module(module: nn.Module, shape: tuple[int, ...], *, names: tuple[str, str]) -> Any:
+def convert_module(module: nn.Module, shape: tuple[int, ...], *, names: tuple[str, ...]) -> Any:
     """Convert a module in eval mode, in float32, on the CPU.
 
     The output of each call of a layer is called as in `Wiring.calls`, a sum's with ".add" behind it. An operator that
-    also computes the activation behind it adds the activation's name: ".relu", ".relu6". The last one is the output.
+    also computes the activation behind it adds the activation's name: ".relu", ".relu6". Outputs keep their names.
 
     Args:
-        module: It takes one tensor and returns one.
+        module: It takes one tensor and returns one or several.
         shape: The shape of its input.
-        names: The names of the input and the output.
+        names: The names of the input and of the outputs.
 
     Returns:
         A `schema_py_generated.ModelT` of its own.
@@ -73,7 +73,7 @@ def convert_module(module: nn.Module, shape: tuple[int, ...], *, names: tuple[st
     return parse_model(_kept_models[key])
 
 
-def _convert(module: nn.Module, shape: tuple[int, ...], names: tuple[str, str]) -> bytes:
+def _convert(module: nn.Module, shape: tuple[int, ...], names: tuple[str, ...]) -> bytes:
     exported = export_model(module, torch.zeros(shape))
     marks = _mark_nodes(exported)
     with TemporaryDirectory() as folder:
@@ -95,7 +95,7 @@ def _convert(module: nn.Module, shape: tuple[int, ...], names: tuple[str, str]) 
 def _mark_nodes(exported: torch.export.ExportedProgram) -> list[_Mark]:
     """Replace the scope of each node by its number, in place, and return what the numbers stand for.
 
-    The last is the node that computes the output.
+    A number beyond the nodes, as of what is added at the end, is that of the node that computes the last output.
     """
     calls, marks = name_calls(exported), list[_Mark]()
     for number, node in enumerate(exported.graph.nodes):
@@ -109,11 +109,11 @@ def _mark_nodes(exported: torch.export.ExportedProgram) -> list[_Mark]:
         marks.append(mark)
         node.meta["nn_module_stack"] = {"node": (f"node.{number}", "node")}
         node.meta.pop("stack_trace", None)
-    (output,) = exported.graph.output_node().args[0]
-    return [*marks, marks[list(exported.graph.nodes).index(output)]]
+    last = exported.graph.output_node().args[0][-1]
+    return [*marks, marks[list(exported.graph.nodes).index(last)]]
 
 
-def _name_tensors(model: Any, marks: list[_Mark], names: tuple[str, str]) -> None:
+def _name_tensors(model: Any, marks: list[_Mark], names: tuple[str, ...]) -> None:
     """Call tensors after the layers and modules that they belong to, in place; names are unique."""
     graph = model.subgraphs[0]
     taken: Counter[str] = Counter(names)
@@ -127,11 +127,13 @@ def _name_tensors(model: Any, marks: list[_Mark], names: tuple[str, str]) -> Non
             if tensor is not None and view.is_constant(tensor) and index not in known:
                 part = ("input", "weight", "bias")[place] if view.is_layer else f"{view.kind.lower()}.{place}"
                 known[int(index)] = _make_unique(f"{mark.name}.{part}", taken)
-    known |= {int(index): name.encode() for index, name in zip((graph.inputs[0], graph.outputs[0]), names, strict=True)}
+    ends = (graph.inputs[0], *graph.outputs)
+    known |= {int(index): name.encode() for index, name in zip(ends, names, strict=True)}
     for index, tensor in enumerate(graph.tensors):
         tensor.name = known.get(index, tensor.name)
     (signature,) = model.signatureDefs
-    signature.inputs[0].name, signature.outputs[0].name = (name.encode() for name in names)
+    for entry, name in zip((*signature.inputs, *signature.outputs), names, strict=True):
+        entry.name = name.encode()
 
 
 def _find_mark(view: OperatorView, marks: list[_Mark]) -> tuple[_Mark, bool]:

@@ -7,12 +7,16 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-from shvit_mobile.contracts.manifest import OutputContract
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.errors import BadRecipe, InvalidValue
 from shvit_mobile.quantize.layers import select_int8_ranges
-from shvit_mobile.targets.build_result import BuildResult, build_input_contract
+from shvit_mobile.targets.build_result import (
+    BuildResult,
+    build_input_contract,
+    describe_model,
+    describe_outputs,
+)
 from shvit_mobile.targets.onnx.float_graph import export_float_graph, fill_graph
 from shvit_mobile.targets.onnx.int8 import quantize_layers
 from shvit_mobile.targets.onnx.inventory import read_inventory
@@ -21,7 +25,7 @@ from shvit_mobile.targets.target_options import TargetOptions
 from shvit_mobile.versions import get_package_versions
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-IMAGES, LOGITS = "images", "logits"
+IMAGES = "images"
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions
         options: The opset and the batch.
 
     Returns:
-        Fields of the manifest; the input is `images` and the output `logits`.
+        Fields of the manifest; the input is `images`, the outputs those of the deploy form.
 
     Raises:
         BadRecipe: If its precision is not one of `PRECISIONS`, or its layers are not the model's.
@@ -76,7 +80,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ONNXOptions
     onnx.checker.check_model(path, full_check=True)
     return BuildResult(
         input=build_input_contract(deployed, IMAGES, batch=0 if options.dynamic_batch else 1),
-        output=OutputContract(logits=LOGITS),
+        output=deployed.output,
         inventory=read_inventory(path),
         versions={"onnx": onnx.__version__, **get_package_versions("onnxscript")},
         options=asdict(options),
@@ -89,7 +93,7 @@ def _build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions
     graph = export_float_graph(
         deployed.module,
         (3, *trained.preprocessing.size),
-        names=(IMAGES, LOGITS),
+        names=(IMAGES, *deployed.output.names),
         batch="batch" if options.dynamic_batch else 1,
     )
     model = fill_graph(graph, deployed.module)
@@ -119,12 +123,13 @@ def _build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions
 
 
 def _format_doc_string(deployed: DeployForm, recipe: Recipe) -> str:
-    """Describe the model, its input and its output for people who open the file."""
+    """Describe the model, its input and its outputs for people who open the file."""
     trained = deployed.trained
     height, width = trained.preprocessing.size
     takes = "0 to 255" if deployed.input_domain == "pixels" else "(pixel / 255 - mean) / std"
+    described = describe_outputs(deployed.output)
     return (
-        f"{trained.variant} with {len(trained.labels)} classes in {recipe.precision_name}, from {trained.source}. "
+        f"{describe_model(trained)} in {recipe.precision_name}, from {trained.source}. "
         f"`{IMAGES}`: float32, {trained.preprocessing.channel_order}, {height}x{width}, values {takes}. "
-        f"`{LOGITS}`: before softmax."
+        + " ".join(f"`{name}`: {text}." for name, text in described.items())
     )

@@ -22,7 +22,7 @@ def export_module(
     parameters: Set[str],
     shape: tuple[int, ...],
     *,
-    names: tuple[str, str],
+    names: tuple[str, ...],
     batch: int | str,
 ) -> onnx.ModelProto:
     """Export a module; the graph reads its parameters by name and does not hold their values.
@@ -31,7 +31,7 @@ def export_module(
         module: In eval mode, in float32, on the CPU.
         parameters: The names of the parameters and buffers whose values the graph must not depend on.
         shape: The shape of the input without the batch.
-        names: The names of the graph's input and output.
+        names: The names of the graph's input and of its outputs.
         batch: A number, or a name for a dynamic batch.
     """
     with torch.inference_mode(False), torch.no_grad(), silence_libraries():
@@ -57,7 +57,7 @@ def convert_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         return ir.to_proto(converted)
 
 
-def _translate(exported: torch.export.ExportedProgram, names: tuple[str, str]) -> ir.Model:
+def _translate(exported: torch.export.ExportedProgram, names: tuple[str, ...]) -> ir.Model:
     """Translate a program to ONNX, without decomposing its operators first if there is no need to.
 
     To decompose operators, PyTorch's exporter traces the graph once more, which takes as long as all the rest.

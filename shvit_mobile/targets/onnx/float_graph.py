@@ -49,14 +49,14 @@ _kept_graphs: OrderedDict[tuple[object, ...], FloatGraph] = OrderedDict()
 
 
 def export_float_graph(
-    module: nn.Module, shape: tuple[int, ...], *, names: tuple[str, str], batch: int | str
+    module: nn.Module, shape: tuple[int, ...], *, names: tuple[str, ...], batch: int | str
 ) -> FloatGraph:
     """Export a module in eval mode with the operators of `opsets.EXPORTED_OPSET`, or return the graph that is kept.
 
     Args:
-        module: It takes one tensor and returns one; the graph computes in float32 whatever the module's dtype.
+        module: It takes one tensor and returns one or several; the graph computes in float32 whatever its dtype.
         shape: The shape of its input without the batch.
-        names: The names of the graph's input and output.
+        names: The names of the graph's input and of its outputs.
         batch: A number, or a name for a dynamic batch.
     """
     module = copy_as_float32(module)

@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from shvit_mobile.contracts.manifest import Task
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
@@ -23,6 +24,7 @@ from shvit_mobile.families.discover import (
     Candidate,
     Inventory,
     choose_model,
+    complete_head,
     find_candidates,
     shorten_name,
     take_inventory,
@@ -53,7 +55,12 @@ from shvit_mobile.families.shvit_config import (
 )
 from shvit_mobile.families.shvit_family import SHVIT
 from shvit_mobile.families.timm_family import TIMM, TIMM_PREFIX, build_timm_model, find_timm_models, is_timm_model
-from shvit_mobile.families.trained_model import CheckpointDialect, TrainedModel, override_preprocessing
+from shvit_mobile.families.trained_model import (
+    CheckpointDialect,
+    TrainedModel,
+    build_features,
+    override_preprocessing,
+)
 from shvit_mobile.families.training_args import (
     TrainingArguments,
     complete_preprocessing,
@@ -77,6 +84,7 @@ def load_checkpoint(
     preprocessing: Preprocessing | None = None,
     weights: str | None = None,
     sha256: str | None = None,
+    task: Task = "classify",
 ) -> TrainedModel:
     """Load the trained model in a checkpoint of SHViT's authors, of timm, of this project or of a training program.
 
@@ -95,6 +103,8 @@ def load_checkpoint(
         weights: Which of several models in the file: the keys that lead to it, "model_ema" (default: the first that is
             not an average or a copy; a note tells which).
         sha256: The SHA-256 that the file must have; an https address needs it.
+        task: "classify", or "features" for the map of each stage: then a checkpoint needs no classifier, such as one of
+            a detector in the authors' layout, with `backbone.` before the names and a neck and heads beside it.
 
     Returns:
         A float32 model on the CPU in eval mode, and notes on what was recognized, ignored and assumed. A model with one
@@ -127,7 +137,7 @@ def load_checkpoint(
         stated = _find_stated_architecture(file, inventory)
         architecture = None if stated is None or _contains_shvit(inventory, name) else stated
     if architecture is None:
-        found = _load_shvit(inventory, read.size, weights, variant, own, name)
+        found = _load_shvit(inventory, read.size, weights, variant, own, name, task)
     else:
         found = _load_timm(inventory, read.size, weights, architecture, name)
     classes, variant = found.classes, found.variant
@@ -166,7 +176,9 @@ def load_checkpoint(
         training_arguments=arguments.stated,
         stated=description.stated | arguments.values.keys() & vars(default).keys(),
     )
-    return trained if preprocessing is None else override_preprocessing(trained, vars(preprocessing))
+    if preprocessing is not None:
+        trained = override_preprocessing(trained, vars(preprocessing))
+    return build_features(trained) if task == "features" else trained
 
 
 @dataclass(frozen=True)
@@ -197,9 +209,10 @@ def _load_shvit(
     variant: str | None,
     own: CheckpointDescription | None,
     name: str,
+    task: Task,
 ) -> _FoundModel:
     """Build the SHViT in a checkpoint; arguments and errors as for `load_checkpoint`."""
-    chosen, names, notes = _choose_candidate(inventory, size, weights, variant, name)
+    chosen, names, notes = _choose_candidate(inventory, size, weights, variant, name, task)
     model = build_model(chosen, convert_tensors(chosen, name), own.config if own else None, variant, name)
     variant = find_variant(model.config)
     return _FoundModel(
@@ -207,7 +220,7 @@ def _load_shvit(
         family=SHVIT,
         variant=variant,
         layout=chosen.layout,
-        classes=model.config.classes,
+        classes=0 if chosen.lacks_head else model.config.classes,
         weights=shorten_name(chosen.name),
         names=names,
         preprocessing=Preprocessing(size=(NATIVE_SIZES.get(variant, 224),) * 2),
@@ -309,7 +322,7 @@ def _read_arguments(inventory: Inventory, metadata: Mapping[str, str]) -> Traini
 
 
 def _choose_candidate(
-    inventory: Inventory, size: int, weights: str | None, variant: str | None, name: str
+    inventory: Inventory, size: int, weights: str | None, variant: str | None, name: str, task: Task
 ) -> tuple[Candidate, tuple[str, ...], list[str]]:
     """Return the SHViT to load, the names of all different ones in the file, and notes.
 
@@ -317,7 +330,8 @@ def _choose_candidate(
         BadCheckpoint: If the file contains no complete SHViT, or none of the name `weights`.
     """
     candidates = find_candidates(inventory.tensors, name)
-    complete = [candidate for candidate in candidates if candidate.is_complete]
+    usable = [complete_head(candidate) for candidate in candidates] if task == "features" else candidates
+    complete = [candidate for candidate in usable if candidate.is_complete]
     if not complete:
         raise build_incomplete_model_error(candidates, inventory, size, variant, name)
     for candidate in complete:
@@ -392,7 +406,7 @@ def _name_two_classes(labels: tuple[str, ...] | None) -> tuple[str, ...] | None:
 
 def _list_contradictions(arguments: TrainingArguments, classes: int, variant: str) -> list[str]:
     """Return notes on training arguments that contradict the tensors, which count."""
-    actual = {"classes": classes, "variant": variant}
+    actual = {"classes": classes, "variant": variant} if classes else {"variant": variant}
     names = {"classes": "the classifier has {} classes", "variant": "the tensors are of {}"}
     return [
         f"The training arguments name {arguments.values[key]}{' classes' if key == 'classes' else ''}, "
@@ -428,7 +442,7 @@ def _choose_stored_labels(
 ) -> tuple[tuple[str, ...] | None, list[str]]:
     """Return the labels of the description, or those of the training arguments if their number fits."""
     named = arguments.values.get("labels")
-    if labels is not None or named is None:
+    if labels is not None or named is None or not classes:
         return labels, []
     if len(named) == classes or (classes == 1 and len(named) == 2):
         return named, []

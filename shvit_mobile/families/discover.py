@@ -9,7 +9,7 @@ import re
 import sys
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from typing import Any, TypeGuard, TypeVar
@@ -32,6 +32,7 @@ _MAX_DEPTH, _MAX_CONTAINERS, _MAX_VISITS, _MAX_TENSORS = 64, 200_000, 4, 50_000
 _MAX_WORDS = 48
 _MAX_CANDIDATES = 32
 _MAX_NAME_CHARACTERS = 80
+_HEAD_PREFIXES = ("head.", "head_dist.")
 _MODULE_PARTS = ("_modules", "_parameters", "_buffers")
 
 _ROOT = re.compile(r"patch_embed|stages|blocks[1-9]\d?")
@@ -88,12 +89,14 @@ class Candidate(StoredModel):
         fit: The comparison with the configuration that the shapes have; None if they have none.
         note: What is assumed about the head.
         head_fault: Why the classifier is not exactly a BatchNorm and a linear layer.
+        lacks_head: Whether its classifier is one of zeros, as `complete_head` adds it.
     """
 
     layout: CheckpointLayout
     fit: ConfigFit | None
     note: str = ""
     head_fault: str = ""
+    lacks_head: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -107,6 +110,23 @@ class Candidate(StoredModel):
 
 
 AnyModel = TypeVar("AnyModel", bound=StoredModel)
+
+
+def complete_head(candidate: Candidate) -> Candidate:
+    """Return the features of a candidate with a classifier of zeros, for those who only use the features.
+
+    The backbone of a detector has no classifier. A complete candidate stays as it is, and so does one that lacks more.
+    """
+    if candidate.is_complete or candidate.fit is None:
+        return candidate
+    tensors = {key: one for key, one in candidate.tensors.items() if not key.startswith(_HEAD_PREFIXES)}
+    dim = candidate.fit.config.dims[-1]
+    tensors |= {f"head.bn.{leaf}": torch.ones(dim) for leaf in _LEAVES}
+    tensors |= {"head.l.weight": torch.zeros(1, dim), "head.l.bias": torch.zeros(1)}
+    shapes = {key: get_shape(tensor) for key, tensor in tensors.items()}
+    config = infer_config(shapes)
+    fit = fit_config(shapes, config, candidate.rename) if config else None
+    return replace(candidate, tensors=tensors, fit=fit, note="", lacks_head=True)
 
 
 def take_inventory(payload: object, name: str) -> Inventory:

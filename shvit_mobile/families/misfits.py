@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from shvit_mobile.errors import BadCheckpoint
 from shvit_mobile.families.containers import format_faults
-from shvit_mobile.families.discover import Candidate, Inventory, get_shape, shorten_name
+from shvit_mobile.families.discover import Candidate, Inventory, complete_head, get_shape, shorten_name
 from shvit_mobile.families.shvit import VARIANTS
 from shvit_mobile.families.shvit_config import ConfigFit, adapt_variant, find_nearest_variant, find_variant, fit_config
 from shvit_mobile.families.weights import check_claims, check_types
@@ -51,9 +51,15 @@ def build_incomplete_model_error(
     elif not any(key.startswith("head.bn.") for key in shapes):
         why = "Its head.l comes after a BatchNorm head.bn in a SHViT."
         hint = "If it was trained without, name its tensors head.weight and head.bias."
+    parameter = None
+    if complete_head(candidate).is_complete:
+        hint, parameter = f"{hint} For its feature maps: `task=features`.".strip(), "task"
     where = "" if candidate.name == "root" else f" under {shorten_name(candidate.name)}"
     return BadCheckpoint(
-        f"{display_name} is not a complete SHViT: it {_describe_fit(name, nearest, where)}", why=why, hint=hint
+        f"{display_name} is not a complete SHViT: it {_describe_fit(name, nearest, where)}",
+        why=why,
+        hint=hint,
+        parameter=parameter,
     )
 
 

@@ -117,6 +117,7 @@ class ModelOptions:
                 labels=None if named is None else named.labels,
                 weights=self.weights,
                 sha256=self.sha256,
+                task=self.task,
             )
         if named is not None:
             trained = replace(trained, notes=(*trained.notes, *named.notes))

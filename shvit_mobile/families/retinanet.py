@@ -6,31 +6,26 @@ finer level by a transposed convolution, and a coarser one by a convolution of t
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.detection import Detection
-from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadCheckpoint
-from shvit_mobile.families.containers import format_faults
-from shvit_mobile.families.discover import (
-    Inventory,
-    StoredModel,
-    StoredTensor,
-    get_shape,
-    shorten_name,
-    take_inventory,
-)
+from shvit_mobile.families.discover import Inventory, StoredTensor, get_shape, shorten_name
 from shvit_mobile.families.layouts import CheckpointLayout, detect_layouts, from_timm_key, to_timm_key
-from shvit_mobile.families.locate import locate_checkpoint, read_checkpoint
+from shvit_mobile.families.loaded_detector import (
+    DetectorFile,
+    LoadedDetector,
+    check_stored_sizes,
+    describe_rest,
+    fill_model,
+)
 from shvit_mobile.families.shvit import SHViT, SHViTConfig, SHViTFeatures
 from shvit_mobile.families.shvit_config import infer_config
 from shvit_mobile.families.upsampling import NearestDoubling
-from shvit_mobile.families.weights import check_claims, convert_values
 
 STRIDES = (8, 16, 32, 64, 128)
 # mmdet's anchors for RetinaNet: a base of 4 strides in three octaves of a third.
@@ -112,77 +107,34 @@ def _name_conv(conv: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(conv=conv))
 
 
-@dataclass(frozen=True)
-class LoadedRetinaNet:
-    """A RetinaNet from a checkpoint.
+def build_retinanet(found: DetectorFile) -> LoadedDetector:
+    """Build the RetinaNet in a checkpoint of mmdet: `backbone.`, `neck.` and `bbox_head.` under any prefix.
 
-    Attributes:
-        model: In eval mode, float32, on the CPU.
-        labels: A name for each class.
-        preprocessing: Stretches pictures to 512 x 512, normalized as in training. The authors measure on pictures that
-            keep their proportions and are padded.
-        source: The name of the file.
-        sha256: The SHA-256 of the file.
-        notes: What was ignored and assumed, a sentence each.
-    """
-
-    model: RetinaNet
-    labels: tuple[str, ...]
-    preprocessing: Preprocessing
-    source: str
-    sha256: str
-    notes: tuple[str, ...]
-
-
-def load_retinanet(source: AnyPath, *, sha256: str | None = None) -> LoadedRetinaNet:
-    """Load the RetinaNet in a checkpoint of mmdet: `backbone.`, `neck.` and `bbox_head.` under any prefix.
-
-    No code of the file is executed.
-
-    Args:
-        source: A file, or what else `load_checkpoint` takes.
-        sha256: The SHA-256 that the file must have.
+    The preprocessing stretches pictures to 512 x 512. The authors keep the proportions of pictures and pad them.
 
     Raises:
-        BadCheckpoint: If a tensor is missing, has another shape or values that a model cannot run with, or if the file
-            has no RetinaNet, or several.
+        BadCheckpoint: As `load_detector`.
     """
-    file = locate_checkpoint(source, sha256)
-    read = read_checkpoint(file, sha256)
-    name = file.display_name
-    inventory = take_inventory(read.contents.payload, name)
-    prefix = _find_prefix(inventory, name)
-    stored, sources = _select_tensors(inventory.tensors, prefix)
-    check_claims(StoredModel(prefix.rstrip(".") or "root", stored, frozenset(sources)), read.size, name)
+    prefix = _find_prefix(found.inventory, found.name)
+    stored, sources = _select_tensors(found.inventory.tensors, prefix)
+    check_stored_sizes(stored, found)
     shapes = {key: get_shape(one) for key, one in stored.items()}
-    config = _infer_backbone(shapes, name)
-    model = RetinaNet(SHViT(config), _count_classes(shapes, name))
-    expected = {key: tuple(one.shape) for key, one in model.state_dict().items() if not key.endswith(_COUNTER)}
+    config = _infer_backbone(shapes, found.name)
+    classes = _count_classes(shapes, found.name)
+    model = RetinaNet(SHViT(config), classes)
     layouts = detect_layouts(source.partition("backbone.")[2] for source in sources.values())
     layout: CheckpointLayout = "timm" if layouts == {"timm"} else "official"
-    faults = [
-        f"{_restore_name(key, layout)} "
-        + ("is missing" if key not in shapes else f"has the shape {shapes[key]}, not {shape}")
-        for key, shape in expected.items()
-        if shapes.get(key) != shape
-    ]
-    if faults:
-        raise BadCheckpoint(
-            f"{name} is not a complete RetinaNet: {len(expected) - len(faults)} of {len(expected)} tensors fit; "
-            f"the first that do not fit: {format_faults(faults)}.",
-            why="It has the authors' pyramid of five levels with 256 channels, and mmdet's head with nine anchors.",
-        )
-    model.load_state_dict(convert_values({key: stored[key] for key in expected}, name), strict=False)
-    labels, label_notes = _read_labels(inventory, shapes["bbox_head.retina_cls.bias"][0] // _ANCHORS)
-    used = {sources[key] for key in expected}
-    rest = [key for key in inventory.tensors if key not in used and not key.endswith(_COUNTER)]
-    return LoadedRetinaNet(
-        model=model.eval(),
+    fill_model(model, stored, {key: _restore_name(key, layout) for key in model.state_dict()}, found)
+    labels, label_notes = _read_labels(found.inventory, classes)
+    used = {sources[key] for key in model.state_dict() if key in sources}
+    return LoadedDetector(
+        model=model,
+        detection=RetinaNet.detection,
         labels=labels,
         preprocessing=Preprocessing(size=(512, 512), crop_ratio=1.0, interpolation="bilinear", resize_mode="squash"),
-        source=file.source,
-        sha256=read.sha256,
-        notes=(*file.notes, *_describe_rest(rest), *label_notes),
+        source=found.file.source,
+        sha256=found.read.sha256,
+        notes=(*found.file.notes, *describe_rest(found, used), *label_notes),
     )
 
 
@@ -248,12 +200,3 @@ def _read_labels(inventory: Inventory, classes: int) -> tuple[tuple[str, ...], l
     return tuple(f"class {index}" for index in range(classes)), [
         f"The checkpoint names no {classes} classes: they are numbered."
     ]
-
-
-def _describe_rest(names: list[str]) -> list[str]:
-    """Return a note on tensors that are not used."""
-    if not names:
-        return []
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    count = "1 other tensor is" if len(names) == 1 else f"{len(names)} other tensors are"
-    return [f"{count} ignored: {', '.join(map(shorten_name, names[:3]))}{more}."]

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from shvit_mobile.errors import BadCheckpoint
+from shvit_mobile.families.detectors import load_detector
 from shvit_mobile.families.layouts import from_timm_key
-from shvit_mobile.families.retinanet import RetinaNet, load_retinanet
+from shvit_mobile.families.retinanet import RetinaNet
 from shvit_mobile.families.shvit import SHViTConfig
 from tests.builders import TINY, build_random_shvit
 
@@ -80,7 +81,7 @@ def compute_reference(weights: dict[str, Tensor], images: Tensor) -> tuple[Tenso
 @pytest.mark.parametrize("size", [(128, 128), (144, 208)])
 def test_outputs_are_those_of_the_definition(tmp_path: Path, size: tuple[int, int]) -> None:
     weights = build_weights()
-    loaded = load_retinanet(save(tmp_path / "retina.pth", weights))
+    loaded = load_detector(save(tmp_path / "retina.pth", weights))
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     actual = loaded.model.double()(images)
     expected = compute_reference(weights, images)
@@ -88,12 +89,13 @@ def test_outputs_are_those_of_the_definition(tmp_path: Path, size: tuple[int, in
     for one, other in zip(actual, expected, strict=True):
         assert one.shape == other.shape
         assert (one - other).abs().max() <= 1e-12 * other.abs().max()
-    for stride, scores, boxes in zip(loaded.model.detection.strides, actual[:5], actual[5:], strict=True):
+    for stride, scores, boxes in zip(loaded.detection.strides, actual[:5], actual[5:], strict=True):
         rows, columns = (math.ceil(side / stride) for side in size)
         assert scores.shape == (2, 9 * CLASSES, rows, columns)
         assert boxes.shape == (2, 36, rows, columns)
     assert loaded.labels == ("a", "b", "c")
     assert loaded.notes == ()
+    assert loaded.map_names[:6] == ("scores8", "scores16", "scores32", "scores64", "scores128", "boxes8")
 
 
 def test_anchors_are_those_of_mmdet() -> None:
@@ -106,16 +108,17 @@ def test_anchors_are_those_of_mmdet() -> None:
 
 
 def test_the_variant_of_the_paper_is_recognized(tmp_path: Path) -> None:
-    loaded = load_retinanet(save(tmp_path / "s4.pth", build_weights("shvit_s4")))
+    loaded = load_detector(save(tmp_path / "s4.pth", build_weights("shvit_s4")))
+    assert isinstance(loaded.model, RetinaNet)
     assert loaded.model.backbone.config.dims == (224, 336, 448)
-    assert loaded.model.bbox_head.retina_cls.out_channels == 9 * CLASSES
+    assert len(loaded.labels) == CLASSES
 
 
 def test_what_is_ignored_is_reported(tmp_path: Path) -> None:
     weights = build_weights() | {"neck.extra.weight": torch.ones(1), "rpn_head.conv.weight": torch.ones(1)}
     path = tmp_path / "more.pth"
     torch.save({"state_dict": {f"module.{name}": value for name, value in weights.items()}}, path)
-    loaded = load_retinanet(path)
+    loaded = load_detector(path)
     assert loaded.labels == ("class 0", "class 1", "class 2")
     assert [note.partition(":")[0] for note in loaded.notes] == [
         "2 other tensors are ignored",
@@ -146,11 +149,11 @@ def test_a_detector_that_is_not_complete_is_refused(tmp_path: Path, name: str, v
     else:
         weights[name] = value
     with pytest.raises(BadCheckpoint) as caught:
-        load_retinanet(save(tmp_path / "damaged.pth", weights))
+        load_detector(save(tmp_path / "damaged.pth", weights))
     assert name in str(caught.value) or name.startswith("backbone.patch_embed")
 
 
 def test_two_detectors_in_a_file_are_refused(tmp_path: Path) -> None:
     weights = build_weights()
     with pytest.raises(BadCheckpoint):
-        load_retinanet(save(tmp_path / "two.pth", weights, ema=weights))
+        load_detector(save(tmp_path / "two.pth", weights, ema=weights))

@@ -1,0 +1,106 @@
+"""A trained detector with its labels, preprocessing and origin."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from shvit_mobile.contracts.detection import Detection
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.errors import BadCheckpoint
+from shvit_mobile.families.containers import format_faults
+from shvit_mobile.families.discover import Inventory, StoredModel, StoredTensor, get_shape, shorten_name
+from shvit_mobile.families.locate import CheckpointBytes, CheckpointFile
+from shvit_mobile.families.weights import check_claims, convert_values
+
+_COUNTER = ".num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class LoadedDetector:
+    """A detector from a checkpoint.
+
+    Attributes:
+        model: The float32 model, in eval mode, on the CPU: normalized images in; out come the maps of scores of each
+            stride, then the maps of boxes of each stride.
+        detection: How its maps become boxes.
+        labels: A name for each class.
+        preprocessing: The preprocessing of the model.
+        source: The name of the file.
+        sha256: The SHA-256 of the file.
+        notes: What was ignored and assumed, a sentence each.
+    """
+
+    model: nn.Module
+    detection: Detection
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    source: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def map_names(self) -> tuple[str, ...]:
+        """The names of the outputs, in their order."""
+        return tuple(f"{kind}{stride}" for kind in ("scores", "boxes") for stride in self.detection.strides)
+
+
+@dataclass(frozen=True)
+class DetectorFile:
+    """A checkpoint that was read, and what it contains."""
+
+    file: CheckpointFile
+    read: CheckpointBytes
+    inventory: Inventory
+
+    @property
+    def name(self) -> str:
+        """The file's name in errors."""
+        return self.file.display_name
+
+
+def fill_model(
+    model: nn.Module, stored: Mapping[str, StoredTensor], names: Mapping[str, str], found: DetectorFile
+) -> None:
+    """Load the weights of a detector; batch counters, which inference does not use, are left out.
+
+    Args:
+        model: The detector.
+        stored: Tensors by the names of its layers.
+        names: What the checkpoint calls, or would call, a tensor (default: its name).
+        found: The checkpoint.
+
+    Raises:
+        BadCheckpoint: If a tensor is missing, or has another shape, or values that a model cannot run with.
+    """
+    expected = {key: tuple(one.shape) for key, one in model.state_dict().items() if not key.endswith(_COUNTER)}
+    shapes = {key: get_shape(one) for key, one in stored.items()}
+    faults = [
+        f"{names.get(key, key)} {'is missing' if key not in shapes else f'has the shape {shapes[key]}, not {shape}'}"
+        for key, shape in expected.items()
+        if shapes.get(key) != shape
+    ]
+    if faults:
+        raise BadCheckpoint(
+            f"{found.name} is not a complete {type(model).__name__}: {len(expected) - len(faults)} of {len(expected)} "
+            f"tensors fit; the first that do not fit: {format_faults(faults)}.",
+            why="A detector is loaded whole or not at all.",
+        )
+    values = convert_values({key: stored[key] for key in expected}, found.name)
+    model.load_state_dict(values, strict=False)
+    model.eval()
+
+
+def check_stored_sizes(stored: Mapping[str, StoredTensor], found: DetectorFile) -> None:
+    """Raise `BadCheckpoint` if tensors have more elements than the file has bytes."""
+    check_claims(StoredModel("root", dict(stored), frozenset(stored)), found.read.size, found.name)
+
+
+def describe_rest(found: DetectorFile, used: set[str]) -> list[str]:
+    """Return a note on the tensors of a checkpoint whose names are not in `used`, apart from batch counters."""
+    names = [key for key in found.inventory.tensors if key not in used and not key.endswith(_COUNTER)]
+    if not names:
+        return []
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    count = "1 other tensor is" if len(names) == 1 else f"{len(names)} other tensors are"
+    return [f"{count} ignored: {', '.join(map(shorten_name, names[:3]))}{more}."]

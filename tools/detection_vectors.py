@@ -78,6 +78,14 @@ CASES = [
     ),
     Case("nothing found", POINTS, Preprocessing((64, 64), 1.0), (100, 100), 2, spread=0.1, mean_score=-6),
     Case("huge and tiny boxes", POINTS, Preprocessing((64, 64), 1.0), (640, 480), 1, spread=9, mean_score=-1),
+    Case(
+        "few of each level, none dropped",
+        build(POINTS, pre_nms_top_k=5, nms_iou=1.0),
+        Preprocessing((96, 96), 1.0),
+        (50, 70),
+        2,
+        mean_score=0,
+    ),
     Case("a very long picture", POINTS, Preprocessing((32, 64), 1.0), (9, 20_000), 2, mean_score=-1),
 ]
 

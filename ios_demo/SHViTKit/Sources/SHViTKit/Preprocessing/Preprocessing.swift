@@ -63,10 +63,7 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
     ///
     /// Unknown fields are rejected in every version, since they could change the pixels in an unknown way.
     public init(from decoder: any Decoder) throws {
-        let names = Set(CodingKeys.allCases.map(\.stringValue))
-        for key in try decoder.container(keyedBy: AnyKey.self).allKeys where !names.contains(key.stringValue) {
-            throw Fault(at: decoder.codingPath + [key], "is an unknown field, which could change the pixels")
-        }
+        try decoder.rejectFields(otherThan: CodingKeys.self, "is an unknown field, which could change the pixels")
         let values = try decoder.container(keyedBy: CodingKeys.self)
         let standard = Preprocessing()
         size = try values.decodeIfPresent([Int].self, forKey: .size) ?? standard.size
@@ -91,19 +88,5 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
         if std.count != 3 || !std.allSatisfy((0.001...1).contains) {
             throw Fault("std", "is \(std), not three numbers from 0.001 to 1")
         }
-    }
-}
-
-/// The key of any field.
-private struct AnyKey: CodingKey {
-    let stringValue: String
-    var intValue: Int? { nil }
-
-    init(stringValue: String) {
-        self.stringValue = stringValue
-    }
-
-    init?(intValue: Int) {
-        return nil
     }
 }

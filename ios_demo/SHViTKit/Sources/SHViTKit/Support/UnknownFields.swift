@@ -77,3 +77,27 @@ extension Dictionary {
         reduce(into: [:]) { result, pair in result[pair.key] = transform(pair.key, pair.value) }
     }
 }
+
+extension Decoder {
+    /// Throws if an object has a field of another name.
+    func rejectFields<Keys: CodingKey & CaseIterable>(otherThan keys: Keys.Type, _ what: String) throws {
+        let names = Set(keys.allCases.map(\.stringValue))
+        for key in try container(keyedBy: AnyKey.self).allKeys where !names.contains(key.stringValue) {
+            throw Fault(at: codingPath + [key], what)
+        }
+    }
+}
+
+/// The key of any field.
+private struct AnyKey: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+
+    init(stringValue: String) {
+        self.stringValue = stringValue
+    }
+
+    init?(intValue: Int) {
+        return nil
+    }
+}

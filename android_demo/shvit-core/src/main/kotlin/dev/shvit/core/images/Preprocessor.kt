@@ -1,5 +1,8 @@
 package dev.shvit.core.images
 
+/** A part of a picture: its upper left corner and its size, in pixels. */
+data class Region(val top: Double, val left: Double, val height: Double, val width: Double)
+
 /** Turns pictures and camera frames into a model's [Pixels]. Thread-safe; its buffers are used again. */
 class Preprocessor(val preprocessing: Preprocessing) {
     private val squashes = preprocessing.resizeMode == ResizeMode.SQUASH
@@ -84,8 +87,32 @@ class Preprocessor(val preprocessing: Preprocessing) {
         return (preprocessing.height / ratio).toLong() to (preprocessing.width / ratio).toLong()
     }
 
+    /** Returns the part of an upright picture that becomes the model's input; filters also read a few pixels around it. */
+    fun crop(height: Int, width: Int): Region {
+        val (partHeight, partWidth) = middle(height, width)
+        val (resizedHeight, resizedWidth) = resizedSize(partHeight, partWidth)
+        val (yScale, xScale) = partHeight.toDouble() / resizedHeight to partWidth.toDouble() / resizedWidth
+        return Region(
+            (height - partHeight) / 2 + center(resizedHeight, preprocessing.height).first * yScale,
+            (width - partWidth) / 2 + center(resizedWidth, preprocessing.width).first * xScale,
+            preprocessing.height * yScale,
+            preprocessing.width * xScale,
+        )
+    }
+
+    /** Returns the (height, width) of the middle of a picture that is resized; usually it is all of the picture. */
+    private fun middle(height: Int, width: Int): Pair<Int, Int> {
+        val (coverHeight, coverWidth) = cover()
+        val (mostHeight, mostWidth) = if (squashes) {
+            MOST_SHRINKING * coverHeight to MOST_SHRINKING * coverWidth
+        } else {
+            ceilDiv(LONGEST * coverHeight * width, coverWidth) to ceilDiv(LONGEST * coverWidth * height, coverHeight)
+        }
+        return shorten(height, mostHeight) to shorten(width, mostWidth)
+    }
+
     /** Returns the middle [kept] of [length]; halves round to even, as in Python. */
-    private fun crop(length: Int, kept: Int): IntRange {
+    private fun center(length: Int, kept: Int): IntRange {
         val first = Math.rint((length - kept) / 2.0).toInt()
         return first until first + kept
     }
@@ -105,14 +132,7 @@ class Preprocessor(val preprocessing: Preprocessing) {
         val height = if (orientation.sideways) source.width else source.height
         val width = if (orientation.sideways) source.height else source.width
         plan?.let { if (it.height == height && it.width == width) return it }
-        val (coverHeight, coverWidth) = cover()
-        // Usually all of the picture.
-        val (mostHeight, mostWidth) = if (squashes) {
-            MOST_SHRINKING * coverHeight to MOST_SHRINKING * coverWidth
-        } else {
-            ceilDiv(LONGEST * coverHeight * width, coverWidth) to ceilDiv(LONGEST * coverWidth * height, coverHeight)
-        }
-        val (partHeight, partWidth) = shorten(height, mostHeight) to shorten(width, mostWidth)
+        val (partHeight, partWidth) = middle(height, width)
         val (resizedHeight, resizedWidth) = resizedSize(partHeight, partWidth)
         val filter = preprocessing.interpolation
         val made = Plan(
@@ -120,8 +140,8 @@ class Preprocessor(val preprocessing: Preprocessing) {
             width,
             (height - partHeight) / 2,
             (width - partWidth) / 2,
-            pass(filter, partHeight, resizedHeight, crop(resizedHeight, preprocessing.height)),
-            pass(filter, partWidth, resizedWidth, crop(resizedWidth, preprocessing.width)),
+            pass(filter, partHeight, resizedHeight, center(resizedHeight, preprocessing.height)),
+            pass(filter, partWidth, resizedWidth, center(resizedWidth, preprocessing.width)),
         )
         plan = made
         return made

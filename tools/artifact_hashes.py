@@ -45,11 +45,13 @@ from shvit_mobile import calibrate_recipe, load_checkpoint, lower, open_images, 
 from shvit_mobile.contracts.fingerprints import compute_sha256 as fingerprint
 from shvit_mobile.contracts.recipe import PTQ_PASSES
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT
+from shvit_mobile.environments import ENVIRONMENTS
 from shvit_mobile.families.shvit import create_shvit
 from shvit_mobile.quantize.overrides import CalibratedRecipe, load_recipe, save_recipe
 from shvit_mobile.targets.coreai import CoreAIOptions
 from shvit_mobile.targets.coreml import CoreMLOptions
 from shvit_mobile.targets.executorch import ExecuTorchOptions
+from shvit_mobile.targets.litert import LiteRTOptions
 from shvit_mobile.targets.onnx import ONNXOptions
 from shvit_mobile.versions import get_package_versions
 
@@ -58,6 +60,7 @@ OPTIONS: dict[str, Any] = {
     "executorch": ExecuTorchOptions,
     "onnx": ONNXOptions,
     "coreai": CoreAIOptions,
+    "litert": LiteRTOptions,
 }
 # Where corrections lie beside a recipe.
 OVERRIDES_SUFFIX = ".safetensors"
@@ -79,6 +82,10 @@ STATIC = {"dynamic_batch": False}
 
 # The target is experimental, and its packages are not on every system.
 COREAI_PLAN = {"fp32": ({},), "fp16": ({},), "int8-steps": ({},), "mixed-steps": ({},)}
+
+# Models are converted in an environment of its own, which is not installed everywhere.
+LITERT_PLAN = {"fp32": ({},), "fp16": ({},), "int8": ({},), "int8-steps": ({},), "mixed-steps": ({},)}
+HAS_LITERT = ENVIRONMENTS["litert"].is_installed and find_spec("ai_edge_litert") is not None
 
 # By model and target: recipes, and the options each is lowered with.
 PLAN: dict[str, dict[str, dict[str, tuple[dict[str, Any], ...]]]] = {
@@ -115,6 +122,7 @@ PLAN: dict[str, dict[str, dict[str, tuple[dict[str, Any], ...]]]] = {
             "mixed-steps": ({},),
         },
         **({"coreai": COREAI_PLAN} if find_spec("coreai_torch") else {}),
+        **({"litert": LITERT_PLAN} if HAS_LITERT else {}),
     },
     "s4": {
         "coreml": {
@@ -135,12 +143,14 @@ PLAN: dict[str, dict[str, dict[str, tuple[dict[str, Any], ...]]]] = {
             "int8-dynamic": ({},),
         },
         "onnx": {"fp32": ({},), "int8": ({},), "int8-steps": ({},), "mixed-steps": ({}, STATIC)},
+        **({"litert": {"fp32": ({},), "int8-steps": ({},)}} if HAS_LITERT else {}),
     },
 }
 # Instruction sets that kernels of torch choose by.
 INSTRUCTIONS = ("avx", "avx2", "fma", "f16c", "avx512", "amx", "avx_vnni", "asimd", "bf16", "i8mm", "sve")
 PACKAGES = (
     *("torch", "torchao", "coremltools", "executorch", "onnx", "onnxruntime", "coreai-core", "coreai-torch"),
+    "ai-edge-litert",
     *("numpy", "safetensors"),
 )
 FAILURE_PREFIX = "failed: "

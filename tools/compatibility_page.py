@@ -19,6 +19,7 @@ TITLES = {
     "executorch": "ExecuTorch with XNNPACK",
     "coreml": "Core ML, in the reference executor",
     "onnx": "ONNX Runtime",
+    "litert": "LiteRT",
 }
 PRECISIONS = ("fp32", "fp16", "int8")
 NEIGHBOURS = "neighbours.json"
@@ -73,8 +74,10 @@ def format_page(documents: Sequence[Document], neighbours: Document | None = Non
         neighbours: What is recorded of the comparison with SHViT-S4, if there is one.
     """
     documents = sorted(documents, key=lambda document: document["order"])
+    jobs = {job for document in documents for job in document.get("entries", {})}
+    tried = [target for target in TITLES if any(job.split()[0] == target for job in jobs)]
     counts = {"pictures": documents[0]["pictures"], "calibration": documents[0]["calibration"]}
-    sections = [_INTRODUCTION.format(**counts), *(format_target(target, documents) for target in TITLES)]
+    sections = [_INTRODUCTION.format(**counts), *(format_target(target, documents) for target in tried)]
     if neighbours:
         sections.append(format_neighbours(neighbours))
     return "\n".join([*sections, _METHOD, format_origin(documents, neighbours)])

@@ -6,6 +6,8 @@
     python tools/compatibility_table.py --models repvit_m0_9 --targets onnx --precisions fp32
     python tools/compatibility_page.py > docs/compatibility.md
 
+LiteRT is among the targets where `shvit-mobile doctor --install litert` has been run.
+
 Weights are random (`random_networks.py`). Each model has a process of its own, with a time limit for each export; where
 one ends it or takes too long, another goes on with the rest. The results of a model are in `--out`/MODEL.json; what is
 there for the same commit is not done again. `--latency` times the artifacts
@@ -38,7 +40,7 @@ from shvit_mobile.bench.contestant import create_subject
 from shvit_mobile.bench.host import describe_host
 from shvit_mobile.bench.interleave import run_interleaved
 from shvit_mobile.bench.statistics import compute_speed_ratio, summarize_latency
-from shvit_mobile.bench.stock import export_onnx_fp32, export_xnnpack, quantize_onnx
+from shvit_mobile.bench.stock import export_litert, export_onnx_fp32, export_xnnpack, quantize_onnx
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.device_report import BenchmarkSettings
 from shvit_mobile.contracts.manifest import ALL_TARGETS, Target
@@ -47,6 +49,7 @@ from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.demo import CALIBRATION_IMAGES, TEST_IMAGES
 from shvit_mobile.deploy.fold import normalize_pixels, to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.environments import ENVIRONMENTS
 from shvit_mobile.errors import ShvitError, get_first_line
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.families.timm_family import TIMM_PREFIX, import_timm, reparameterize
@@ -70,17 +73,29 @@ MODELS = (
     *("efficientvit_m0", "efficientvit_m5", "mobilevitv2_050", "mobilevitv2_100", "tiny_vit_5m_224"),
     *("edgenext_xx_small", "convnext_atto", "efficientvim_m1", "lowformer_b0"),
 )
+# LiteRT where its converter is installed.
+TARGETS: tuple[Target, ...] = (*ALL_TARGETS, *(("litert",) if ENVIRONMENTS["litert"].is_installed else ()))
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 # What runs here at the speed of its runtime.
-TIMED = ("executorch fp32", "executorch int8", "onnx fp32", "onnx int8")
+TIMED = ("executorch fp32", "executorch int8", "onnx fp32", "onnx int8", "litert fp32", "litert int8")
 OUT = Path("build/compatibility")
 # Pictures for BatchNorms and int8 ranges, and others to run the artifacts on.
 CALIBRATION_COUNT, PICTURE_COUNT = 16, 8
-_PACKAGES = ("shvit-mobile", "torch", "timm", "executorch", "torchao", "coremltools", "onnx", "onnxruntime")
+_PACKAGES = (
+    "shvit-mobile",
+    "torch",
+    "timm",
+    "executorch",
+    "torchao",
+    "coremltools",
+    "onnx",
+    "onnxruntime",
+    "ai-edge-litert",
+)
 # What takes seconds to import, once for all processes.
 _LIBRARIES = (
     *("coremltools", "onnxruntime", "onnxscript", "executorch.exir", "torchao.quantization.pt2e"),
-    *(f"shvit_mobile.targets.{target}" for target in ALL_TARGETS),
+    *(f"shvit_mobile.targets.{target}" for target in TARGETS),
 )
 _SETTINGS = BenchmarkSettings(threads=1, batch=1, rounds=15, warm_up=2, iterations=10)
 Document = dict[str, Any]
@@ -126,7 +141,7 @@ class Place:
 
 def main(
     models: Annotated[str, typer.Option(help="The models, separated by commas.")] = ",".join(MODELS),
-    targets: Annotated[str, typer.Option(help="The targets, separated by commas.")] = ",".join(ALL_TARGETS),
+    targets: Annotated[str, typer.Option(help="The targets, separated by commas.")] = ",".join(TARGETS),
     precisions: Annotated[str, typer.Option(help="The precisions, separated by commas.")] = ",".join(PRECISIONS),
     out: Annotated[Path, typer.Option(help="The folder for results, checkpoints and artifacts.")] = OUT,
     keep: Annotated[bool, typer.Option(help="Keep results of other commits, too.")] = False,
@@ -333,6 +348,9 @@ def _export_stock(
 ) -> Document:
     if target == "executorch":
         path = export_xnnpack(module, images, folder / f"stock-{precision}.pte", precision)
+    elif target == "litert":
+        fp32, int8 = export_litert(module, images, tuple(images[0].shape), folder)
+        path = int8 if precision == "int8" else fp32
     else:
         path = export_onnx_fp32(module, tuple(images[0].shape), folder)
         if precision == "int8":

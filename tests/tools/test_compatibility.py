@@ -88,6 +88,16 @@ def test_the_page_states_where_its_figures_are_from(tmp_path: Path, capsys: pyte
     assert "beside its neighbours" not in page
 
 
+def test_a_target_has_a_section_where_something_was_recorded() -> None:
+    assert "## LiteRT\n" not in compatibility_page.format_page(MODELS)
+    measured = {**MODELS[1], "entries": {"litert int8": {**WORKS, "sqnr_db": 46.63}}}
+    page = compatibility_page.format_page([measured])
+    assert (
+        "| model | int8, dB | int8, delegates | int8, left outside | int8, MB |\n" in page.partition("## LiteRT\n")[2]
+    )
+    assert "ONNX" not in page.partition("## ")[2].partition("## How")[0]
+
+
 def test_the_comparison_with_neighbours_is_a_section_of_the_page() -> None:
     neighbours = {
         "commit": "fed",

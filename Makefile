@@ -40,7 +40,7 @@ docs: $(INSTALLED)
 test-slow: $(INSTALLED) $(LITERT)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not arm64 and not faults"
 
-# A thousand damaged files, hundreds of invalid inputs, kills and signals, each in a process of its own. SEED=18 draws
+# Fifteen hundred damaged files, hundreds of invalid inputs, kills and signals, each in a process of its own. SEED=18 draws
 # others; K selects cases: make test-faults K=manifest-12
 SEED ?= 17
 K ?=

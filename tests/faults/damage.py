@@ -7,12 +7,19 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from shvit_mobile.contracts.artifact import get_goldens_path, get_manifest_path
+from shvit_mobile.contracts.document import CHECKSUM_FIELD, compute_content_sha256
+from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
+from shvit_mobile.contracts.goldens import GOLDENS_NAME
+
 Damage = Callable[[Path, Random], str]
 _HOSTILE_TEXTS = ("", "../../x", "other", "NaN", "/etc/passwd", "\ud800", "é" * 300, "fp32", "0" * 64)
+_STRUCTURE_BYTES = 8192
 _HOSTILE_NUMBERS = (0, -1, 1, 2, 7, 100, 1e30, 1e-30, 2**40, 0.5)
 
 
@@ -217,6 +224,56 @@ def damage_folder(path: Path, random: Random) -> str:
             chosen = random.choice(documents)
             return f"{chosen.relative_to(path)}: {damage_fields(chosen, random)}"
     return f"{name}: {damage_bytes(member, random)}"
+
+
+def damage_numbers(path: Path, random: Random) -> str:
+    """Overwrite numbers of a file, or of a file in a folder, mostly at its ends, where formats keep their structure."""
+    members = sorted(member for member in path.rglob("*") if member.is_file()) or [path]
+    member = random.choice(members)
+    data = bytearray(member.read_bytes())
+    done = []
+    for _ in range(random.choice((1, 1, 4))):
+        size = random.choice((1, 2, 4, 8))
+        end = max(1, len(data) - size)
+        near = random.randrange(min(end, _STRUCTURE_BYTES))
+        place = random.choice((near, end - near, random.randrange(end)))
+        largest = (1 << 8 * size) - 1
+        number = random.choice(
+            (0, 1, largest, largest >> 1, (largest >> 1) + 1, largest - 15, random.randint(0, largest))
+        )
+        data[place : place + size] = number.to_bytes(size, "little")
+        done.append(f"{number:#x} at {place}")
+    write_anew(member, bytes(data))
+    return f"{member.name}: {', '.join(done)}"
+
+
+def vouch(damage: Damage) -> Damage:
+    """Return a damage of an artifact after which its manifest and goldens hold the new SHA-256 and size.
+
+    So only what reads the artifact itself can notice the damage.
+    """
+
+    def damage_and_vouch(path: Path, random: Random) -> str:
+        words = damage(path, random)
+        if (program := path / "main.mlirb").exists():
+            write_anew(path / "main.hash", sha256(program.read_bytes()).digest())
+        goldens, manifest = get_goldens_path(path), get_manifest_path(path)
+        _write_document(goldens / GOLDENS_NAME, {"artifact_sha256": compute_sha256(path)})
+        artifact = {"sha256": compute_sha256(path), "bytes": compute_size_bytes(path)}
+        _write_document(manifest, {"artifact": artifact, "goldens": {"sha256": compute_sha256(goldens)}})
+        return f"{words}, vouched for"
+
+    return damage_and_vouch
+
+
+def _write_document(path: Path, changes: dict[str, Any]) -> None:
+    """Change fields of a document, and its checksum if it has one."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        document[name] = document[name] | value if isinstance(value, dict) else value
+    if document.pop(CHECKSUM_FIELD, None) is not None:
+        document[CHECKSUM_FIELD] = compute_content_sha256(document)
+    write_anew(path, json.dumps(document, indent=1).encode())
 
 
 def damage_tensors(path: Path, random: Random) -> str:

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -16,18 +17,26 @@ from tests.faults.damage import (
     damage_bytes,
     damage_folder,
     damage_json,
+    damage_numbers,
     damage_tensors,
     mostly,
+    vouch,
 )
-from tests.faults.world import ARTIFACTS, CHECKPOINT, LABELS, MODEL, PTH, STEMS
+from tests.faults.world import ARTIFACTS, CHECKPOINT, LABELS, MODEL, PTH, RUNNABLE, STEMS
 
 Command = tuple[str, ...]
+Commands = tuple[Command, ...]
 _DRIFT = ("--images", "pictures", "--json")
 _VALIDATE_TABLE = (
     *("validate", ARTIFACTS["onnx-int8"], *MODEL, "--json"),
     *("--images", "flat", "--labels-csv", "labels.csv"),
 )
-_APPS = {"coreml": ("ios_app",), "executorch": ("ios_app", "android_app"), "onnx": ()}
+# The apps that take them; this iOS app does not link the other delegates.
+_APPS = {
+    "coreml-fp16": ("ios_app",),
+    "coreml-int8": ("ios_app",),
+    "executorch-int8": ("ios_app", "android_app"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,57 +48,66 @@ class Kind:
         pick: Chooses the file, relative to the world, and the commands that read it.
         damage: Damages the file.
         is_other_input: Whether the damaged file is a sound input of its own, of which nobody can know that it was
-            another one before: a picture, a table of labels, a phone's report. It gets the file and what was done. A
-            command may then answer for that input. None: the file carries checksums or has a second witness, so every
-            change must be noticed.
+            another one before: a picture, a table of labels, a phone's report, an artifact whose manifest was changed
+            with it. It gets the file and what was done. A command may then answer for that input. None: the file
+            carries checksums or has a second witness, so every change must be noticed.
     """
 
     cases: int
-    pick: Callable[[Random], tuple[str, tuple[Command, ...]]]
+    pick: Callable[[Random], tuple[str, Commands]]
     damage: Damage
     is_other_input: Callable[[Path, str], bool] | None = None
 
 
-def _read_artifact(name: str) -> tuple[Command, ...]:
+def _read_artifact(name: str) -> Commands:
     """Return the commands that read an artifact and what lies beside it."""
     path = ARTIFACTS[name]
     return (
-        ("inspect", path, "--json"),
-        ("inspect", path, "--goldens", "--json"),
-        ("validate", path, *MODEL, *_DRIFT),
+        *_open_artifact(name),
         ("report", path, "--out", "new.html", "--json-out", "new.json"),
         ("devices", "device.json", "--artifacts", path, "--json"),
-        *(("embed", path, "--into", app, "--dry-run", "--overwrite", "--json") for app in _APPS[name.split("-")[0]]),
+        *(("embed", path, "--into", app, "--dry-run", "--overwrite", "--json") for app in _APPS.get(name, ())),
     )
 
 
-def _beside(suffix: str, names: tuple[str, ...] = tuple(STEMS)) -> Callable[[Random], tuple[str, tuple[Command, ...]]]:
+def _open_artifact(name: str) -> Commands:
+    """Return the commands that read the program itself, and those that run it."""
+    path = ARTIFACTS[name]
+    running = ("inspect", path, "--goldens", "--json"), ("validate", path, *MODEL, *_DRIFT)
+    return ("inspect", path, "--json"), *(running if name in RUNNABLE else ())
+
+
+def _beside(suffix: str, names: tuple[str, ...] = tuple(STEMS)) -> Callable[[Random], tuple[str, Commands]]:
     """Return what picks a file beside an artifact."""
 
-    def pick(random: Random) -> tuple[str, tuple[Command, ...]]:
+    def pick(random: Random) -> tuple[str, Commands]:
         name = random.choice(names)
         return STEMS[name] + suffix, _read_artifact(name)
 
     return pick
 
 
-def _artifact(name: str) -> Callable[[Random], tuple[str, tuple[Command, ...]]]:
-    return lambda _: (ARTIFACTS[name], _read_artifact(name))
+def _list_artifact_kinds() -> dict[str, Kind]:
+    """Return the kinds of artifacts: damaged by chance, and on purpose with a manifest that vouches for the damage."""
+    kinds = {}
+    for name, (cases, artifacts, damage) in _ARTIFACT_DAMAGES.items():
+        if known := [artifact for artifact in artifacts if artifact in ARTIFACTS]:
+            pick, open_one = (partial(_pick_artifact, known, read) for read in (_read_artifact, _open_artifact))
+            kinds[name] = Kind(cases, pick, mostly(damage))
+            kinds[f"{name} vouched for"] = Kind(cases, open_one, vouch(damage_numbers), lambda *_: True)
+    return kinds
 
 
-def _always(path: str, *commands: Command) -> Callable[[Random], tuple[str, tuple[Command, ...]]]:
+def _pick_artifact(names: list[str], read: Callable[[str], Commands], random: Random) -> tuple[str, Commands]:
+    name = random.choice(names)
+    return ARTIFACTS[name], read(name)
+
+
+def _always(path: str, *commands: Command) -> Callable[[Random], tuple[str, Commands]]:
     return lambda _: (path, commands)
 
 
-def _pick_coreml(random: Random) -> tuple[str, tuple[Command, ...]]:
-    return _artifact(random.choice(("coreml-fp16", "coreml-int8")))(random)
-
-
-def _pick_onnx(random: Random) -> tuple[str, tuple[Command, ...]]:
-    return _artifact(random.choice(("onnx-fp32", "onnx-int8")))(random)
-
-
-def _pick_picture(random: Random) -> tuple[str, tuple[Command, ...]]:
+def _pick_picture(random: Random) -> tuple[str, Commands]:
     return f"flat/{random.randrange(14):04}.jpg", (
         _VALIDATE_TABLE,
         _export("--quantize", "int8", "--calibration", "flat", "--pass", "none"),
@@ -100,7 +118,7 @@ def _export(*more: str, checkpoint: str = CHECKPOINT) -> Command:
     return ("export", "--checkpoint", checkpoint, "--target", "onnx", *more, "--out", "new", "--json")
 
 
-def _read_checkpoint(path: str) -> tuple[Command, ...]:
+def _read_checkpoint(path: str) -> Commands:
     inspect = ("inspect", path, "--json")
     if path == PTH:
         return inspect, _export("--labels", "labels.txt", "--size", "64x48", checkpoint=path)
@@ -165,6 +183,16 @@ def _is_phone_report(path: Path, damage: str) -> bool:
     return path.is_file() and _ONLY_THE_PHONE_KNOWS.match(damage) is not None
 
 
+# How many of each are damaged.
+_ARTIFACT_DAMAGES: dict[str, tuple[int, tuple[str, ...], Damage]] = {
+    ".mlpackage": (60, ("coreml-fp16", "coreml-int8"), damage_folder),
+    ".pte": (50, ("executorch-int8",), damage_bytes),
+    ".pte for Core ML": (50, ("executorch-coreml-int8",), damage_bytes),
+    ".pte for Vulkan": (30, ("executorch-vulkan-fp16",), damage_bytes),
+    ".onnx": (50, ("onnx-fp32", "onnx-int8"), damage_bytes),
+    ".tflite": (50, ("litert-int8",), damage_bytes),
+    ".aimodel": (50, ("coreai-int8",), damage_folder),
+}
 KINDS: dict[str, Kind] = {
     "manifest": Kind(140, _beside(".manifest.json"), mostly(damage_json)),
     "recipe beside": Kind(50, _beside(".recipe.json"), mostly(damage_json)),
@@ -172,9 +200,7 @@ KINDS: dict[str, Kind] = {
         20, _beside(".recipe.safetensors", ("onnx-int8", "executorch-int8", "coreml-int8")), mostly(damage_tensors)
     ),
     "goldens": Kind(90, _beside(".goldens"), mostly(damage_folder)),
-    ".mlpackage": Kind(60, _pick_coreml, mostly(damage_folder)),
-    ".pte": Kind(50, _artifact("executorch-int8"), mostly(damage_bytes)),
-    ".onnx": Kind(50, _pick_onnx, mostly(damage_bytes)),
+    **_list_artifact_kinds(),
     "recipe": Kind(
         80,
         _always("calibration/recipe.json", _export("--recipe", "calibration/recipe.json")),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import importlib.util
 import os
 import pkgutil
 import resource
@@ -27,10 +28,18 @@ _STREAMS = ("stdout", "stderr")
 _LAZY_MODULES = (
     "coremltools",
     "onnxruntime",
+    "ai_edge_litert.interpreter",
+    "ai_edge_litert.schema_py_generated",
     "executorch.extension.pybindings._portable_lib",
     "executorch.backends.xnnpack.partition.xnnpack_partitioner",
     "executorch.backends.xnnpack.quantizer.xnnpack_quantizer",
     "torchao.quantization.pt2e.quantize_pt2e",
+)
+# They run in environments of their own.
+_OTHER_PROGRAMS = (
+    "shvit_mobile.runtimes.arm64.worker",
+    "shvit_mobile.targets.litert.worker",
+    "shvit_mobile.bench.litert_stock",
 )
 
 
@@ -78,10 +87,11 @@ def warm_up() -> None:
     cli = importlib.import_module("shvit_mobile.cli")
     for path, name in ((package.__path__, "shvit_mobile."), (cli.__path__, "shvit_mobile.cli.")):
         for module in pkgutil.walk_packages(path, name):
-            if "arm64.worker" not in module.name:
+            if module.name not in _OTHER_PROGRAMS:
                 importlib.import_module(module.name)
     for lazy in _LAZY_MODULES:
-        importlib.import_module(lazy)
+        if importlib.util.find_spec(lazy.partition(".")[0]) is not None:
+            importlib.import_module(lazy)
     gc.collect()
     gc.freeze()
 

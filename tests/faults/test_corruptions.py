@@ -20,8 +20,8 @@ CASES = [(kind, number) for kind in KINDS for number in range(KINDS[kind].cases)
 OUTCOMES = ("unchanged", "refused", "another input", "wrong")
 
 
-def test_there_are_a_thousand() -> None:
-    assert len(CASES) == 1000
+def test_there_are_more_than_a_thousand() -> None:
+    assert len(CASES) > 1000
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
 from tests.faults.conftest import collect_result
 from tests.faults.kinds import Command
 from tests.faults.processes import Ending, run_command
-from tests.faults.world import ARTIFACTS, MODEL, STEMS, SUFFIXES, copy_world
+from tests.faults.world import ARTIFACTS, MODEL, STEMS, copy_world
 
 _RECORD = "android_app/app/src/main/assets/models/embedded.json"
 
@@ -49,7 +50,7 @@ def _find_part_of_sets(folder: Path, result: Any) -> str | None:
     whole = result[2]
     for manifest in sorted((folder / "new").glob("*.manifest.json")):
         stem = manifest.name.removesuffix(".manifest.json")
-        artifact = next((manifest.with_name(stem + suffix) for suffix in SUFFIXES.values()
+        artifact = next((manifest.with_name(stem + suffix) for suffix in TARGET_SUFFIXES.values()
                          if manifest.with_name(stem + suffix).exists()), None)  # fmt: skip
         if artifact is None:
             return f"{manifest.name} without its artifact"

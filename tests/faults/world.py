@@ -8,8 +8,12 @@ import os
 import shutil
 import zipfile
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
+from shvit_mobile.cache import get_cache_folder
+from shvit_mobile.contracts.manifest import TARGET_SUFFIXES
+from shvit_mobile.environments import ENVIRONMENTS
 from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.families.trained_model import TrainedModel
 from tests.apps.builders import android_app, ios_app
@@ -22,18 +26,25 @@ TINIEST = SHViTConfig(
     dims=(16, 24), partial_dims=(8, 9), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=len(LABELS)
 )
 CHECKPOINT, PTH = "tiny.safetensors", "tiny.pth"
-STEMS = {
-    f"{target}-{precision}": f"set/custom-64x48-{target}-{precision}"
-    for target, precision in (
-        ("onnx", "fp32"),
-        ("onnx", "int8"),
-        ("executorch", "int8"),
-        ("coreml", "fp16"),
-        ("coreml", "int8"),
-    )
+# What is exported, by the name of target, delegate and precision. What this machine has no converter for is left out.
+_EXPORTS: dict[str, tuple[str, ...]] = {
+    "onnx-fp32": (),
+    "onnx-int8": (),
+    "executorch-int8": (),
+    "executorch-coreml-int8": ("--delegate", "coreml"),
+    "executorch-vulkan-fp16": ("--delegate", "vulkan", "--allow-unproven"),
+    "coreml-fp16": (),
+    "coreml-int8": (),
+    "litert-int8": (),
+    "coreai-int8": (),
 }
-SUFFIXES = {"onnx": ".onnx", "executorch": ".pte", "coreml": ".mlpackage"}
-ARTIFACTS = {name: stem + SUFFIXES[name.split("-")[0]] for name, stem in STEMS.items()}
+_CAN_CONVERT = {
+    "litert": ENVIRONMENTS["litert"].is_installed and find_spec("ai_edge_litert") is not None,
+    "coreai": find_spec("coreai_torch") is not None,
+}
+STEMS = {name: f"set/custom-64x48-{name}" for name in _EXPORTS if _CAN_CONVERT.get(name.split("-")[0], True)}
+ARTIFACTS = {name: stem + TARGET_SUFFIXES[name.split("-")[0]] for name, stem in STEMS.items()}  # type: ignore[index]
+RUNNABLE = tuple(name for name in STEMS if "vulkan" not in name)
 MODEL = ("--checkpoint", CHECKPOINT)
 
 
@@ -60,12 +71,12 @@ def build_world(root: Path) -> None:
     ios_app(root / "ios_app")
     android_app(root / "android_app")
 
-    for target, precision in (name.rsplit("-", 1) for name in STEMS):
+    for name in STEMS:
+        target, *_, precision = name.split("-")
         images = ("--calibration", "pictures") if precision == "int8" else ()
-        options = ("--target", target, "--quantize", precision, *images, "--out", "set")
+        options = ("--target", target, "--quantize", precision, *_EXPORTS[name], *images, "--out", "set")
         _run(root, "export", *MODEL, *options)
-    artifacts = list(ARTIFACTS.values())
-    _run(root, "validate", *artifacts, *MODEL, "--images", "pictures", "--out", "drift.json")
+    _run(root, "validate", *map(ARTIFACTS.get, RUNNABLE), *MODEL, "--images", "pictures", "--out", "drift.json")
     _run(root, "calibrate", "pictures", *MODEL, "--out", "calibration", "--cache", "cache")
     shutil.rmtree(root / "cache")
     _write_device_report(root)
@@ -86,7 +97,9 @@ def _predict(trained: TrainedModel, picture: Path) -> int:
 
 
 def _run(root: Path, *args: str) -> None:
-    ended = run_command(args, root)
+    cache = str(get_cache_folder().parent)
+    # LiteRT's converter is in an environment of the cache.
+    ended = run_command(args, root, prepare=lambda: os.environ.update(XDG_CACHE_HOME=cache))
     if ended.status != 0:
         raise RuntimeError(f"{' '.join(args)} ended with {ended.status}:\n{ended.stdout}\n{ended.stderr}")
 

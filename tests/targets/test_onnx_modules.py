@@ -81,9 +81,13 @@ def draw_images(count: int = 3) -> Tensor:
     return torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(7))
 
 
-def run_model(model: onnx.ModelProto, images: Tensor, optimized: Path | None = None) -> NDArray[np.float32]:
+def run_model(
+    model: onnx.ModelProto, images: Tensor, optimized: Path | None = None, *, as_written: bool = False
+) -> NDArray[np.float32]:
     onnx.checker.check_model(model, full_check=True)
     options = onnxruntime.SessionOptions()
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     if optimized:
         options.optimized_model_filepath = str(optimized)
@@ -307,3 +311,50 @@ def test_a_layer_that_the_graph_lacks_is_an_error() -> None:
     module = randomize(Block())
     with pytest.raises(ValueError, match="no layer nowhere"):
         quantize_layers(write_model(module).graph, module, {"nowhere": ActivationRange(input=(0, 1), output=(0, 1))})
+
+
+class InvertedResidual(nn.Module):
+    """The block of MobileNets, whose depthwise convolutions are float, with a sum that reads what a layer reads."""
+
+    def __init__(self, act: type[nn.Module] = nn.ReLU6, groups: int = 8) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.expand, self.act = nn.Conv2d(8, 16, 1), act()
+        self.depthwise = nn.Conv2d(16, 16, 3, padding=1, groups=groups)
+        self.project, self.head = nn.Conv2d(16, 8, 1), nn.Linear(8, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)
+        x = x + self.project(self.act(self.depthwise(self.act(self.expand(x)))))
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("groups", [16, 8])
+@pytest.mark.parametrize("act", [nn.ReLU6, nn.ReLU, nn.Identity])
+def test_onnx_runtime_fuses_the_layers_in_int8_and_no_others(act: type[nn.Module], groups: int, tmp_path: Path) -> None:
+    module = randomize(InvertedResidual(act, groups))
+    # With one scale for all of its channels, these weights would be wrong.
+    module.get_parameter("depthwise.weight").data *= torch.logspace(-3, 0, 16).view(-1, 1, 1, 1)
+    ranges = {name: found for name, found in observe(module).items() if name not in ("depthwise", "head")}
+    ends = module.act(torch.tensor(ranges["expand"].output)).tolist()
+    ranges["expand"] = ranges["expand"].model_copy(update={"output": ends})
+    model = write_model(module)
+    quantize_layers(model.graph, module, ranges)
+    optimized = run_model(model, draw_images(), tmp_path / "optimized.onnx")
+    graph = onnx.load(tmp_path / "optimized.onnx").graph
+    assert Counter(node.op_type for node in graph.node)["QLinearConv"] == len(ranges)
+    assert not [given.name for given in graph.initializer if given.name.startswith("depthwise_weight")]
+    assert sqnr(run_model(model, draw_images(), as_written=True), optimized) > 40
+    assert sqnr(compute_expected(module, draw_images()), optimized) > 20
+    constants = {given.name: numpy_helper.to_array(given) for given in model.graph.initializer}
+    parameters = choose_affine_parameters(*ranges["stem"].output)
+    assert constants["stem.output.scale"] == np.float32(parameters.scale)
+    assert constants["stem.output.zero_point"] == np.uint8(parameters.zero_point + 128)
+
+
+def test_integers_are_signed_where_no_value_has_several_readers() -> None:
+    module = randomize(Moved())
+    model, ranges = write_model(module), observe(module)
+    quantize_layers(model.graph, module, ranges)
+    zero_points = [numpy_helper.to_array(one) for one in model.graph.initializer if one.name.endswith("zero_point")]
+    assert {one.dtype.name for one in zero_points} == {"int8"}

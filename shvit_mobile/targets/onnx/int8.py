@@ -2,6 +2,7 @@
 
 ONNX Runtime fuses int8 in this form: DequantizeLinear produces the activations, the weight and the bias, QuantizeLinear
 takes the output, and everything between becomes one QLinearConv or QGemm. The bias of a MatMul is added in float.
+`fusion.py` sees to it that layers in int8 are fused, and no others.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from shvit_mobile.quantize.affine import (
     quantize_layer,
 )
 from shvit_mobile.quantize.layers import get_call_range
+from shvit_mobile.targets.onnx.fusion import prepare_for_fusion
 
 # Operators that only move or select values of their first input: `deploy.activations.MOVES`.
 _MOVES = (
@@ -56,12 +58,14 @@ def quantize_layers(
     missing = sorted(set(map(get_layer_path, ranges)) - quantizer.done)
     if missing:
         raise ValueError(f"the graph has no layer {missing[0]}")
+    constants = {constant.name: constant for constant in (*graph.initializer, *quantizer.constants)}
+    nodes = prepare_for_fusion(nodes, constants)
     del graph.node[:]
     graph.node.extend(nodes)
     used = {name for node in nodes for name in node.input}
-    constants = [constant for constant in (*graph.initializer, *quantizer.constants) if constant.name in used]
+    stored = [constant for name, constant in constants.items() if name in used]
     del graph.initializer[:]
-    graph.initializer.extend(constants)
+    graph.initializer.extend(stored)
 
 
 class _Quantizer:

@@ -81,11 +81,11 @@ Model = Annotated[
     ),
 ]
 Task = Annotated[
-    Literal["classify", "features"] | None,
+    Literal["classify", "features", "detect"] | None,
     option(
         MODEL_PANEL,
-        "What is exported: classify for logits, features for the map of each stage, without the classifier (default: "
-        "classify).",
+        "What is exported: classify for logits, features for the map of each stage, without the classifier, detect for "
+        "the raw maps of a detector (default: classify).",
     ),
 ]
 Labels = Annotated[

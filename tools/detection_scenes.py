@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 # Objects in a scene; the side of an object as a share of the scene's, and its ratio, as a logarithm.
-MOST_OBJECTS, SIDES, LOG_RATIO = 6, (0.15, 0.7), 0.25
+MOST_OBJECTS, SIDES, LOG_RATIO = 4, (0.3, 0.8), 0.25
 # The share of the smaller object that another may cover, and the soft edge of an object as a share of its side.
 MOST_OVERLAP, SOFT_EDGE = 0.25, 0.06
 # Backgrounds are kept at this length of the shorter side, and a scene shows at least this share of it.

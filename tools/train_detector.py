@@ -33,7 +33,9 @@ SIDES_OF_STRIDES = ((0.0, 4.5), (1.5, 4.5), (1.5, math.inf))
 # A position answers for an object if it lies in its box, and this many strides from its center at most.
 CENTER_RADIUS = 1.5
 # Smaller than the rest of the rate, because the backbone is trained already.
-BACKBONE_RATE_FACTOR = 0.3
+BACKBONE_RATE_FACTOR = 0.6
+# Of the cross-entropy, beside the loss of the scores.
+CLASS_WEIGHT = 1.0
 WARM_UP_STEPS, SAVE_STEPS, PRINT_STEPS = 30, 50, 10
 
 
@@ -119,8 +121,9 @@ def prepare(scenes: list[Scene]) -> Tensor:
 def compute_losses(maps: list[Tensor], scenes: list[Scene], classes: int) -> tuple[Tensor, Tensor]:
     """Compute the loss of the scores and of the boxes, each per position with an object.
 
-    The score that is learned is the IoU of the box (quality focal loss, Li et al., NeurIPS 2020); the boxes' loss is
-    1 - GIoU (Rezatofighi et al., CVPR 2019).
+    The score that is learned is the IoU of the box (quality focal loss, Li et al., NeurIPS 2020). It says little about
+    classes at first, so the cross-entropy of the class of each object is added. The boxes' loss is 1 - GIoU
+    (Rezatofighi et al., CVPR 2019).
     """
     levels = len(STRIDES)
     scores = torch.cat([one.flatten(2) for one in maps[:levels]], 2).transpose(1, 2)
@@ -129,7 +132,7 @@ def compute_losses(maps: list[Tensor], scenes: list[Scene], classes: int) -> tup
     distances = raw_boxes.clamp(max=6).exp() * strides[:, None]
     boxes = torch.cat([points - distances[..., :2], points + distances[..., 2:]], 2)
     target = torch.zeros_like(scores)
-    gious = []
+    gious, class_losses = [], []
     for index, scene in enumerate(scenes):
         if not len(scene.boxes):
             continue
@@ -140,11 +143,13 @@ def compute_losses(maps: list[Tensor], scenes: list[Scene], classes: int) -> tup
         labels = torch.from_numpy(scene.classes)[chosen[positive]]
         target[index, positive.nonzero()[:, 0], labels] = iou.detach().clamp(min=0)
         gious.append(giou)
+        class_losses.append(F.cross_entropy(scores[index, positive], labels, reduction="none"))
     found = torch.cat(gious) if gious else torch.zeros(0)
     count = max(len(found), 1)
     focal = (scores.sigmoid() - target).abs() ** 2
-    score_loss = (focal * F.binary_cross_entropy_with_logits(scores, target, reduction="none")).sum() / count
-    return score_loss, (1 - found).sum() / count
+    score_loss = (focal * F.binary_cross_entropy_with_logits(scores, target, reduction="none")).sum()
+    class_loss = torch.cat(class_losses).sum() if class_losses else torch.zeros(())
+    return (score_loss + CLASS_WEIGHT * class_loss) / count, (1 - found).sum() / count
 
 
 def list_points(shapes: list[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

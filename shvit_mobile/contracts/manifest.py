@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from shvit_mobile.contracts.detection import Detection
 from shvit_mobile.contracts.document import Contract, Count, Document, FileName, SchemaVersion, Sha256
 from shvit_mobile.contracts.drift_row import DriftRow, Execution
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, InputLayout, count_blocks
@@ -243,7 +244,8 @@ class GoldensFolder(Contract):
 class Manifest(Document):
     """The manifest of an artifact: `ARTIFACT.manifest.json`.
 
-    Version 1.0 has no `task`: all artifacts were classifiers. `labels` is empty for the task "features".
+    Version 1.0 has no `task`: all artifacts were classifiers. `labels` is empty for the task "features". `detection`
+    says how the maps of a detector become boxes; other tasks have none.
     """
 
     NAME = "manifest"
@@ -261,6 +263,7 @@ class Manifest(Document):
     preprocessing: Preprocessing
     input: InputContract
     output: OutputContract
+    detection: Detection | None = Field(default=None, exclude_if=lambda value: value is None)
     recipe: Recipe
     options: dict[str, str | int | bool]
     versions: dict[str, str]
@@ -321,7 +324,17 @@ class Manifest(Document):
                 abs(side * one.stride - pixels) >= one.stride for side, pixels in zip(one.shape[1:], size, strict=True)
             ):
                 return f"output.maps: {one.name} does not have the stride {one.stride}"
-        return ""
+        return self._find_detection_contradiction()
+
+    def _find_detection_contradiction(self) -> str:
+        if (self.task == "detect") != (self.detection is not None):
+            return f"detection: the task is {self.task}"
+        if self.detection is None:
+            return ""
+        anchors, strides = self.detection.anchors, self.detection.strides
+        expected = [(channels * anchors, stride) for channels in (self.model.classes, 4) for stride in strides]
+        actual = [(one.shape[0], one.stride) for one in self.output.maps]
+        return "" if actual == expected else f"output.maps: they are no scores and boxes of the strides {strides}"
 
     def _find_golden_contradiction(self, golden: RampGolden) -> str:
         if self.task == "classify" and not golden.sampled_outputs:

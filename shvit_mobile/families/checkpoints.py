@@ -18,8 +18,16 @@ from shvit_mobile.contracts.manifest import Task
 from shvit_mobile.contracts.outputs import write_atomically
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import BadCheckpoint, InvalidValue, NotSupported, OutputExists, parse_choice
+from shvit_mobile.errors import (
+    BadCheckpoint,
+    ConflictingParameters,
+    InvalidValue,
+    NotSupported,
+    OutputExists,
+    parse_choice,
+)
 from shvit_mobile.families.containers import format_faults, split_safetensors
+from shvit_mobile.families.detectors import load_detector
 from shvit_mobile.families.discover import (
     Candidate,
     Inventory,
@@ -105,6 +113,7 @@ def load_checkpoint(
         sha256: The SHA-256 that the file must have; an https address needs it.
         task: "classify", or "features" for the map of each stage: then a checkpoint needs no classifier, such as one of
             a detector in the authors' layout, with `backbone.` before the names and a neck and heads beside it.
+            "detect" for the raw maps of a detector: see `load_detector`.
 
     Returns:
         A float32 model on the CPU in eval mode, and notes on what was recognized, ignored and assumed. A model with one
@@ -118,6 +127,8 @@ def load_checkpoint(
         ToolMissing: If it is a model of timm, and timm is not installed.
         InvalidValue: If timm has no such model, or there is not one label for each class.
     """
+    if task == "detect":
+        return _load_detector(source, variant, labels, preprocessing, weights, sha256)
     architecture = variant.removeprefix(TIMM_PREFIX) if variant and variant.startswith(TIMM_PREFIX) else None
     if architecture in VARIANTS:
         variant, architecture = architecture, None
@@ -179,6 +190,28 @@ def load_checkpoint(
     if preprocessing is not None:
         trained = override_preprocessing(trained, vars(preprocessing))
     return build_features(trained) if task == "features" else trained
+
+
+def _load_detector(
+    source: AnyPath,
+    variant: str | None,
+    labels: Sequence[str] | None,
+    preprocessing: Preprocessing | None,
+    weights: str | None,
+    sha256: str | None,
+) -> TrainedModel:
+    """Load a detector; arguments and errors as for `load_checkpoint`."""
+    for name, given in (("variant", variant), ("weights", weights)):
+        if given is not None:
+            raise ConflictingParameters(
+                f"`{name}` is given for the task detect.",
+                why="A detector is recognized by its tensors, and a file has one.",
+                parameter=name,
+            )
+    trained = load_detector(source, sha256=sha256)
+    if labels is not None:
+        trained = replace(trained, labels=check_labels(labels, trained.classes, InvalidValue, "There are"))
+    return trained if preprocessing is None else override_preprocessing(trained, vars(preprocessing))
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.families.discover import take_inventory
 from shvit_mobile.families.light_detector import build_light_detector, is_light_detector
-from shvit_mobile.families.loaded_detector import DetectorFile, LoadedDetector
+from shvit_mobile.families.loaded_detector import DetectorFile
 from shvit_mobile.families.locate import locate_checkpoint, read_checkpoint
 from shvit_mobile.families.retinanet import build_retinanet
+from shvit_mobile.families.trained_model import TrainedModel
 
 
-def load_detector(source: AnyPath, *, sha256: str | None = None) -> LoadedDetector:
+def load_detector(source: AnyPath, *, sha256: str | None = None) -> TrainedModel:
     """Load the detector in a checkpoint, which is recognized by its tensors. No code of the file is executed.
 
     Args:

@@ -22,10 +22,10 @@ from shvit_mobile.families.containers import split_safetensors
 from shvit_mobile.families.discover import get_shape
 from shvit_mobile.families.loaded_detector import (
     DetectorFile,
-    LoadedDetector,
     check_stored_sizes,
     describe_rest,
     fill_model,
+    to_trained_model,
 )
 from shvit_mobile.families.metadata import (
     build_checkpoint_metadata,
@@ -35,6 +35,7 @@ from shvit_mobile.families.metadata import (
 )
 from shvit_mobile.families.shvit import ConvNorm, SHViT, SHViTFeatures, create_shvit
 from shvit_mobile.families.shvit_config import find_contradictions, find_variant, infer_config
+from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.families.upsampling import NearestDoubling
 
 STRIDES = (16, 32, 64)
@@ -154,7 +155,7 @@ def is_light_detector(found: DetectorFile) -> bool:
     return has_shvit_mobile_metadata(found.read.contents.metadata) and _LATERAL_WEIGHT in found.inventory.tensors
 
 
-def build_light_detector(found: DetectorFile) -> LoadedDetector:
+def build_light_detector(found: DetectorFile) -> TrainedModel:
     """Build the light detector in a checkpoint.
 
     Raises:
@@ -182,12 +183,13 @@ def build_light_detector(found: DetectorFile) -> LoadedDetector:
         )
     model = LightDetector(SHViT(described.config), len(described.labels), channels[0])
     fill_model(model, stored, {}, found)
-    return LoadedDetector(
-        model=model,
-        detection=LightDetector.detection,
+    return to_trained_model(
+        model,
+        LightDetector.detection,
+        found,
+        variant=f"light_{find_variant(described.config)}",
+        dialect="shvit-mobile",
         labels=described.labels,
         preprocessing=described.preprocessing,
-        source=found.file.source,
-        sha256=found.read.sha256,
-        notes=(*found.file.notes, *describe_rest(found, set(model.state_dict()))),
+        notes=describe_rest(found, set(model.state_dict())),
     )

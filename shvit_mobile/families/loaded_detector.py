@@ -1,6 +1,6 @@
-"""A trained detector with its labels, preprocessing and origin."""
+"""What the detectors have in common: their family, and how a checkpoint becomes one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -10,39 +10,23 @@ from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadCheckpoint
 from shvit_mobile.families.containers import format_faults
 from shvit_mobile.families.discover import Inventory, StoredModel, StoredTensor, get_shape, shorten_name
+from shvit_mobile.families.family import Family
 from shvit_mobile.families.locate import CheckpointBytes, CheckpointFile
+from shvit_mobile.families.shvit_family import SHVIT
+from shvit_mobile.families.trained_model import CheckpointDialect, TrainedModel
 from shvit_mobile.families.weights import check_claims, convert_values
 
 _COUNTER = ".num_batches_tracked"
 
 
-@dataclass(frozen=True)
-class LoadedDetector:
-    """A detector from a checkpoint.
-
-    Attributes:
-        model: The float32 model, in eval mode, on the CPU: normalized images in; out come the maps of scores of each
-            stride, then the maps of boxes of each stride.
-        detection: How its maps become boxes.
-        labels: A name for each class.
-        preprocessing: The preprocessing of the model.
-        source: The name of the file.
-        sha256: The SHA-256 of the file.
-        notes: What was ignored and assumed, a sentence each.
-    """
-
-    model: nn.Module
-    detection: Detection
-    labels: tuple[str, ...]
-    preprocessing: Preprocessing
-    source: str
-    sha256: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def map_names(self) -> tuple[str, ...]:
-        """The names of the outputs, in their order."""
-        return tuple(f"{kind}{stride}" for kind in ("scores", "boxes") for stride in self.detection.strides)
+# A SHViT's modules are folded and rewritten wherever they are.
+DETECTOR = Family(
+    name="SHViT detector",
+    folds=SHVIT.folds,
+    rewrites=SHVIT.rewrites,
+    entry="backbone.patch_embed",
+    has_any_size=True,
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +41,34 @@ class DetectorFile:
     def name(self) -> str:
         """The file's name in errors."""
         return self.file.display_name
+
+
+def to_trained_model(
+    model: nn.Module,
+    detection: Detection,
+    found: DetectorFile,
+    *,
+    variant: str,
+    dialect: CheckpointDialect,
+    labels: tuple[str, ...],
+    preprocessing: Preprocessing,
+    notes: Sequence[str],
+) -> TrainedModel:
+    """Return a detector as a trained model; its outputs are the maps of scores of each stride, then those of boxes."""
+    return TrainedModel(
+        model=model.eval(),
+        family=DETECTOR,
+        variant=variant,
+        dialect=dialect,
+        labels=labels,
+        preprocessing=preprocessing,
+        source=found.file.source,
+        sha256=found.read.sha256,
+        notes=(*found.file.notes, *notes),
+        task="detect",
+        map_names=tuple(f"{kind}{stride}" for kind in ("scores", "boxes") for stride in detection.strides),
+        detection=detection,
+    )
 
 
 def fill_model(
@@ -88,7 +100,6 @@ def fill_model(
         )
     values = convert_values({key: stored[key] for key in expected}, found.name)
     model.load_state_dict(values, strict=False)
-    model.eval()
 
 
 def check_stored_sizes(stored: Mapping[str, StoredTensor], found: DetectorFile) -> None:

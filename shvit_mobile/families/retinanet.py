@@ -18,13 +18,14 @@ from shvit_mobile.families.discover import Inventory, StoredTensor, get_shape, s
 from shvit_mobile.families.layouts import CheckpointLayout, detect_layouts, from_timm_key, to_timm_key
 from shvit_mobile.families.loaded_detector import (
     DetectorFile,
-    LoadedDetector,
     check_stored_sizes,
     describe_rest,
     fill_model,
+    to_trained_model,
 )
 from shvit_mobile.families.shvit import SHViT, SHViTConfig, SHViTFeatures
-from shvit_mobile.families.shvit_config import infer_config
+from shvit_mobile.families.shvit_config import find_variant, infer_config
+from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.families.upsampling import NearestDoubling
 
 STRIDES = (8, 16, 32, 64, 128)
@@ -107,7 +108,7 @@ def _name_conv(conv: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(conv=conv))
 
 
-def build_retinanet(found: DetectorFile) -> LoadedDetector:
+def build_retinanet(found: DetectorFile) -> TrainedModel:
     """Build the RetinaNet in a checkpoint of mmdet: `backbone.`, `neck.` and `bbox_head.` under any prefix.
 
     The preprocessing stretches pictures to 512 x 512. The authors keep the proportions of pictures and pad them.
@@ -127,14 +128,15 @@ def build_retinanet(found: DetectorFile) -> LoadedDetector:
     fill_model(model, stored, {key: _restore_name(key, layout) for key in model.state_dict()}, found)
     labels, label_notes = _read_labels(found.inventory, classes)
     used = {sources[key] for key in model.state_dict() if key in sources}
-    return LoadedDetector(
-        model=model,
-        detection=RetinaNet.detection,
+    return to_trained_model(
+        model,
+        RetinaNet.detection,
+        found,
+        variant=f"retinanet_{find_variant(config)}",
+        dialect=layout,
         labels=labels,
         preprocessing=Preprocessing(size=(512, 512), crop_ratio=1.0, interpolation="bilinear", resize_mode="squash"),
-        source=found.file.source,
-        sha256=found.read.sha256,
-        notes=(*found.file.notes, *describe_rest(found, used), *label_notes),
+        notes=(*describe_rest(found, used), *label_notes),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from shvit_mobile.contracts.detection import Detection
 from shvit_mobile.contracts.manifest import Task
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import NotSupported
@@ -35,6 +36,7 @@ class TrainedModel:
         stated: The fields of the preprocessing that the file or a config.json beside it states for this training.
         task: What the model computes.
         map_names: The names of its maps (default: "stride16" for a map of stride 16).
+        detection: How the maps of a detector become boxes; None for other tasks.
     """
 
     model: nn.Module
@@ -52,6 +54,7 @@ class TrainedModel:
     stated: frozenset[str] = frozenset()
     task: Task = "classify"
     map_names: tuple[str, ...] = ()
+    detection: Detection | None = None
 
     @property
     def classes(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shvit_mobile.contracts.manifest import Task
+from shvit_mobile.contracts.manifest import TASKS, Task
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.preprocessing import ChannelOrder, Interpolation, Preprocessing, ResizeMode
@@ -47,7 +47,8 @@ class ModelOptions:
             average).
         sha256: The SHA-256 that the file must have; an https address needs it.
         variant: The variant that the checkpoint must be, or "timm:" and timm's name of another model.
-        task: "classify" for logits, "features" for the map of each stage, without the classifier.
+        task: "classify" for logits, "features" for the map of each stage, without the classifier, "detect" for the raw
+            maps of a detector.
         labels: Class names in the order of the logits, or a file of them as `read_labels` says (default: the
             checkpoint's own).
         size: (height, width) in pixels (default: the checkpoint's own).
@@ -74,7 +75,7 @@ class ModelOptions:
     channel_order: ChannelOrder | None = None
 
     def __post_init__(self) -> None:
-        parse_choice(self.task, ("classify", "features"), "task")
+        parse_choice(self.task, TASKS, "task")
         if self.task == "features" and self.labels is not None:
             raise ConflictingParameters(
                 "`labels` is given with `task=features`.", why="Feature maps have no classes.", parameter="labels"

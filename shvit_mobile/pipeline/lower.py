@@ -243,6 +243,7 @@ def build_manifest(deployed: DeployForm, recipe: Recipe, target: Target, path: P
         preprocessing=trained.preprocessing,
         input=built.input,
         output=built.output,
+        detection=trained.detection,
         recipe=recipe,
         options=built.options,
         versions={name: version(name) for name in ("shvit-mobile", "torch")} | built.versions,

@@ -1,6 +1,8 @@
 package dev.shvit.core.documents
 
 import dev.shvit.core.Shared
+import dev.shvit.core.detection.BoxCoding
+import dev.shvit.core.detection.Detection
 import dev.shvit.core.images.ChannelOrder
 import dev.shvit.core.images.Interpolation
 import dev.shvit.core.images.Preprocessing
@@ -42,6 +44,7 @@ class SchemasTest {
         assertEquals(words(manifest, "target"), Target.entries.map { it.word })
         assertEquals(words(manifest, "precision"), Precision.entries.map { it.word })
         val definitions = tree(manifest, "\$defs")
+        assertEquals(words(definitions, "Detection", "box_coding"), BoxCoding.entries.map { it.word })
         assertEquals(words(definitions, "Preprocessing", "interpolation"), Interpolation.entries.map { it.word })
         assertEquals(words(definitions, "Preprocessing", "channel_order"), ChannelOrder.entries.map { it.word })
         assertEquals(words(definitions, "Preprocessing", "resize_mode"), ResizeMode.entries.map { it.word })
@@ -84,6 +87,7 @@ class SchemasTest {
         )
         val MANIFEST = DRIFT + mapOf(
             "ArtifactFile" to ArtifactFile("", 0, "").json(),
+            "Detection" to Detection(listOf(16), BoxCoding.DISTANCES).json(),
             "Delegation" to Delegation("", 0, 0, emptyMap()).json(),
             "RampGolden" to Golden(emptyList(), Execution.NATIVE, 0.0).json(),
             "GoldensFolder" to GoldensFolder("", "").json(),

@@ -1,0 +1,107 @@
+"""Detectors are exported as raw maps with what makes boxes of them, and their boxes are those of the float model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from shvit_mobile.contracts.artifact import Artifact
+from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.detection.decode import Boxes, decode_boxes
+from shvit_mobile.errors import BadCheckpoint, ConflictingParameters
+from shvit_mobile.families.checkpoints import load_checkpoint
+from shvit_mobile.families.light_detector import LightDetector, save_light_detector
+from shvit_mobile.metrics import sqnr
+from shvit_mobile.pipeline.export import ExportConfig, export
+from shvit_mobile.runtimes import open_runner
+from tests.builders import build_random_shvit, draw_smooth_pixels
+
+LABELS = ("cat", "dog", "ship")
+SIZE = (96, 128)
+IMAGE_SIZE = (300, 500)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector whose norms are far from the identity, and which finds something everywhere."""
+    torch.manual_seed(0)
+    model = LightDetector(build_random_shvit(), len(LABELS), channels=8).eval()
+    for layer in [*model.neck.modules(), *model.heads.modules()]:
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.3, 0.9)
+            nn.init.normal_(layer.bias, 0, 0.2)
+            nn.init.normal_(layer.running_mean, 0, 0.2)  # type: ignore[arg-type]
+            nn.init.uniform_(layer.running_var, 0.5, 1.5)  # type: ignore[arg-type]
+        elif isinstance(layer, nn.Conv2d) and layer.bias is not None:
+            nn.init.normal_(layer.weight, 0, 0.5)
+            nn.init.zeros_(layer.bias)
+    path = tmp_path_factory.mktemp("checkpoint") / "detector.safetensors"
+    save_light_detector(model, LABELS, Preprocessing(SIZE, 1.0, resize_mode="squash"), path)
+    return path
+
+
+def decode(maps: Mapping[str, NDArray[np.float32]], artifact: Artifact, image: int) -> Boxes:
+    manifest = artifact.manifest
+    assert manifest.detection is not None
+    arrays, levels = [maps[name][image] for name in manifest.output.names], len(manifest.detection.strides)
+    return decode_boxes(arrays[:levels], arrays[levels:], manifest.detection, manifest.preprocessing, IMAGE_SIZE)
+
+
+@pytest.mark.parametrize("target", ["onnx", "executorch", "coreml"])
+def test_boxes_of_an_artifact_are_those_of_the_float_model(checkpoint: Path, target: Target, tmp_path: Path) -> None:
+    config = ExportConfig(checkpoint=checkpoint, task="detect", targets=(target,), precisions=("fp32",), out=tmp_path)
+    (artifact,) = export(config).artifacts
+    manifest = artifact.manifest
+    assert artifact.path.name.startswith("light_custom-detect-96x128-")
+    assert (manifest.task, manifest.labels) == ("detect", LABELS)
+    assert manifest.output.names == ("scores16", "scores32", "scores64", "boxes16", "boxes32", "boxes64")
+    assert manifest.detection == LightDetector.detection
+    if target == "executorch":
+        assert manifest.delegation is not None
+        assert manifest.delegation.delegates == 1
+    pixels = draw_smooth_pixels(2, SIZE).permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    trained = load_checkpoint(checkpoint, task="detect")
+    with torch.inference_mode():
+        expected = trained.model.double()(torch.from_numpy(trained.preprocessing.normalize(pixels)).double())
+    reference = {name: one.float().numpy() for name, one in zip(manifest.output.names, expected, strict=True)}
+    actual = open_runner(artifact).run_outputs(pixels)
+    for name, values in reference.items():
+        assert sqnr(values.reshape(2, -1), actual[name].reshape(2, -1)) > 90, name
+    for image in range(2):
+        wanted, found = decode(reference, artifact, image), decode(actual, artifact, image)
+        assert len(wanted.scores) > 5
+        assert found.classes.tolist() == wanted.classes.tolist()
+        np.testing.assert_allclose(found.corners, wanted.corners, rtol=0, atol=0.05)
+        np.testing.assert_allclose(found.scores, wanted.scores, rtol=0, atol=1e-4)
+
+
+def test_labels_and_preprocessing_can_be_given(checkpoint: Path) -> None:
+    preprocessing = Preprocessing((64, 64), 1.0)
+    trained = load_checkpoint(checkpoint, task="detect", labels=("a", "b", "c"), preprocessing=preprocessing)
+    assert (trained.labels, trained.preprocessing) == (("a", "b", "c"), preprocessing)
+    with pytest.raises(ConflictingParameters):
+        load_checkpoint(checkpoint, task="detect", variant="shvit_s1")
+
+
+def test_a_classifier_has_no_boxes(tmp_path: Path) -> None:
+    path = tmp_path / "classifier.pth"
+    torch.save(build_random_shvit().state_dict(), path)
+    with pytest.raises(BadCheckpoint):
+        load_checkpoint(path, task="detect")
+
+
+def test_maps_that_contradict_the_contract_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    trained = load_checkpoint(checkpoint, task="detect")
+    assert trained.detection is not None
+    wrong = replace(trained, detection=replace(trained.detection, strides=(8, 16, 32)))
+    with pytest.raises(ValueError, match=r"output\.maps"):
+        export(ExportConfig(checkpoint=wrong, task="detect", targets=("onnx",), precisions=("fp32",), out=tmp_path))
+    assert not list(tmp_path.iterdir())

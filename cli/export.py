@@ -89,7 +89,6 @@ def export(
         },
     )
     delegated = None if require_delegated is None else parse_share("--require-delegated", require_delegated)
-    platforms = None if platform is None else opt.PLATFORMS[platform]
     given = (
         model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model, labels=labels, size=size)
         | drop_none(task=task, crop=crop, mean=mean, std=std)
@@ -98,8 +97,8 @@ def export(
         | gate_options(validation=validate, labels_csv=labels_csv, validation_count=validate_count)
         | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1, min_sqnr=min_sqnr)
         | {"accept_baseline": accept_baseline, "allow_unproven": allow_unproven}
-        | drop_none(delegates=delegate, precisions=quantize, platforms=platforms, recipe=recipe)
-        | drop_none(require_delegated=delegated, golden_images=golden_images)
+        | drop_none(delegates=delegate, precisions=quantize, platforms=platform and opt.PLATFORMS[platform])
+        | drop_none(recipe=recipe, require_delegated=delegated, golden_images=golden_images)
         | drop_none(out=out, overwrite=overwrite, report=report, card=card, license=license)
     )
     _run_export(options | given, dry_run=dry_run, as_json=as_json)

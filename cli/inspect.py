@@ -220,7 +220,7 @@ def _describe_manifest(manifest: Manifest) -> dict[str, object]:
         "SHA-256": manifest.artifact.sha256,
         "made from": f"{manifest.model.variant} in {manifest.model.source} ({manifest.model.dialect} layout)",
         "checkpoint": manifest.model.checkpoint_sha256,
-        "labels": _format_labels(manifest.labels),
+        "labels": _format_labels(manifest.labels) if manifest.labels else None,
         **_describe_preprocessing(manifest.preprocessing),
         "input": f"{inputs.name}: {inputs.kind}, {inputs.values}, {inputs.dtype} {tuple(inputs.shape)}",
         "outputs": ", ".join(f"{name}{shapes.get(name, '')}" for name in names if name),

@@ -66,7 +66,8 @@ def validate(
     else:
         divergences = map(describe_cross_runtime_divergence, measured.divergences)
         print_table(*build_drift_tables(report.rows, collect_sizes(result.artifacts)), *divergences)
-        print_changes(measured.changes, measured.native_rows)
+        if measured.changes:  # of classes, which maps do not have
+            print_changes(measured.changes, measured.native_rows)
         print_layers_and_ranges(report.layers, report.ranges)
     for sentence in result.notes:
         print_note(f"note: {sentence}")

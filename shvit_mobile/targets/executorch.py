@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, count_blocks
 from shvit_mobile.contracts.manifest import DELEGATES, UNPROVEN_DELEGATES, Delegate, InputContract
@@ -20,6 +20,7 @@ from shvit_mobile.deploy.fp16_form import HalfPrecision, rewrite_for_fp16
 from shvit_mobile.deploy.head_equalization import equalize_head
 from shvit_mobile.deploy.layers import find_head
 from shvit_mobile.deploy.space_to_depth_stem import compute_border_values, convert_stem_to_space_to_depth
+from shvit_mobile.deploy.verification import list_tensors
 from shvit_mobile.deploy.xnnpack_form import rewrite_graph, rewrite_modules
 from shvit_mobile.errors import BadRecipe, ConflictingParameters, VerificationFailed, parse_choice
 from shvit_mobile.quiet import import_library, silence_libraries
@@ -139,6 +140,8 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
             deployed = deployed.replace_module(rewrite_for_fp16(deployed.module, deployed))
         contract = build_input_contract(deployed, options)
         graph, partitioner = build_graph(deployed, recipe, options), _build_partitioner(recipe, options)
+        if deployed.trained.task != "classify":
+            graph = ContiguousMaps(graph)
         etrecord = lower_to_program(graph, contract.shape, path, partitioner, etrecord=options.etrecord)
     contents = inspect_program(path)
     if contents.wide_softmaxes:
@@ -157,6 +160,21 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         delegation=contents.delegation,
         etrecord=etrecord,
     )
+
+
+class ContiguousMaps(nn.Module):
+    """A module whose maps lie in memory as their shapes say: channels, rows, columns.
+
+    XNNPACK's convolutions give them with channels last, and an app that reads the memory of a tensor would not notice.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        maps = list_tensors(self.module(images))
+        return tuple(one.to(memory_format=torch.contiguous_format) for one in maps)
 
 
 def build_input_contract(deployed: DeployForm, options: ExecuTorchOptions) -> InputContract:

@@ -12,11 +12,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from typer.testing import CliRunner
 
 from shvit_mobile.apps.embed import plan_embeds
 from shvit_mobile.apps.projects import open_app
 from shvit_mobile.bench.golden_check import check_goldens
 from shvit_mobile.bench.macs import count_macs
+from shvit_mobile.cli.main import app
 from shvit_mobile.contracts.artifact import Artifact, read_goldens
 from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.contracts.preprocessing import Preprocessing
@@ -26,6 +28,7 @@ from shvit_mobile.drift.compare import compare
 from shvit_mobile.drift.gates import Gate, evaluate_gate
 from shvit_mobile.errors import BadArtifact, NotSupported
 from shvit_mobile.families.any_module import wrap_module
+from shvit_mobile.families.checkpoints import save_checkpoint
 from shvit_mobile.families.shvit import SHViTConfig
 from shvit_mobile.families.trained_model import TrainedModel, build_features
 from shvit_mobile.families.untrained import create_untrained
@@ -37,8 +40,13 @@ from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.pipeline.validate import ValidateConfig, validate
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.finetune import finetune_recipe
+from shvit_mobile.report.join import build_report
+from shvit_mobile.report.page import render_page
+from shvit_mobile.report.sentences import describe_map_drift
 from shvit_mobile.runtimes import open_runner
-from shvit_mobile.runtimes.runner import Runner
+from shvit_mobile.runtimes.arm64.runner import ARM64Runner
+from shvit_mobile.runtimes.executorch import load_program
+from shvit_mobile.runtimes.runner import Runner, prepare_input
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from tests.apps.builders import android_app
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels, write_picture_folder
@@ -137,6 +145,51 @@ def test_maps_are_those_of_the_classifier(
     if manifest.delegation:
         assert (manifest.delegation.delegates, manifest.delegation.left_operators) == (1, {})
     assert check_goldens(artifact, open_runner(artifact)).passed
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_maps_of_a_program_lie_in_memory_as_their_shapes_say(
+    precision: Precision, lower_features: Callable[..., Artifact], pixels: NDArray[np.uint8]
+) -> None:
+    artifact = lower_features("executorch", precision)
+    _, method = load_program(artifact.path)
+    outputs = method.execute([torch.from_numpy(prepare_input(artifact.manifest, pixels[:1])).contiguous()])
+    assert [tuple(one.shape[1:]) for one in outputs] == list(SHAPES.values())
+    assert all(one.is_contiguous() for one in outputs)
+
+
+@pytest.mark.arm64
+def test_an_emulated_phone_computes_the_same_maps(
+    lower_features: Callable[..., Artifact], pixels: NDArray[np.uint8]
+) -> None:
+    artifact = lower_features("executorch", "fp32")
+    with ARM64Runner(artifact, processes=1) as runner:
+        emulated = runner.run_outputs(pixels[:1])
+    for name, values in open_runner(artifact).run_outputs(pixels[:1]).items():
+        assert sqnr(values.reshape(1, -1), emulated[name].reshape(1, -1)) > 100
+
+
+def test_the_command_line_shows_maps(
+    lower_features: Callable[..., Artifact], classifier: TrainedModel, pictures: Path, tmp_path: Path
+) -> None:
+    save_checkpoint(classifier, tmp_path / "model.safetensors")
+    command = ["export", "--checkpoint", str(tmp_path / "model.safetensors"), "--task", "features", "--target", "onnx"]
+    exported = CliRunner().invoke(app, [*command, "--out", str(tmp_path)])
+    assert exported.exit_code == 0, exported.output
+    path = tmp_path / "custom-features-97x65-onnx-fp32.onnx"
+    command = ["validate", str(path), "--checkpoint", str(tmp_path / "model.safetensors"), "--images", str(pictures)]
+    shown = CliRunner().invoke(app, [*command, "--min-sqnr", "100"])
+    assert shown.exit_code == 0, shown.output
+    assert "stride16" in shown.stdout
+    assert "cosine" in shown.stdout
+    missed = CliRunner().invoke(app, [*command, "--min-sqnr", "199"])
+    assert missed.exit_code == 1
+    assert "the SQNR of stride32 is" in missed.output
+    refused = CliRunner().invoke(app, [*command, "--min-agreement", "90"])
+    assert refused.exit_code == 2
+    assert "--min-agreement" in refused.output
+    inspected = CliRunner().invoke(app, ["inspect", str(path)])
+    assert "stride16 16x7x5, stride32 24x4x3" in " ".join(inspected.stdout.split())
 
 
 def test_there_is_no_head(lower_features: Callable[..., Artifact], features: TrainedModel) -> None:
@@ -249,9 +302,40 @@ def test_export_and_validate_record_the_drift_of_maps(classifier: TrainedModel, 
     paths = [artifact.path for artifact in result.artifacts]
     validated = validate(ValidateConfig(artifacts=paths, checkpoint=classifier, validation=pictures, min_sqnr=15))
     assert [row.maps for row in validated.report.rows] == [row.maps for row in result.rows]
+    page = render_page(build_report([tmp_path]))
+    assert "Lowest SQNR of a map" in page
+    assert "feature maps" in page
+    assert all(describe_map_drift(drift) in page for row in result.rows for drift in row.maps)
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "stride16" in card
     assert "image-feature-extraction" in card
+
+
+@pytest.mark.parametrize(("target", "precision", "least"), [("onnx", "fp32", 90), ("coreml", "fp16", 35)])
+def test_layers_and_ranges_are_compared_as_those_of_a_classifier(
+    target: Target,
+    precision: Precision,
+    least: float,
+    lower_features: Callable[..., Artifact],
+    classifier: TrainedModel,
+    pictures: Path,
+) -> None:
+    result = validate(
+        ValidateConfig(
+            artifacts=[lower_features(target, precision).path],
+            checkpoint=classifier,
+            validation=pictures,
+            validation_count=2,
+            layers=True,
+            ranges=True,
+        )
+    )
+    (layers,), (ranges,) = result.report.layers, result.report.ranges
+    assert layers.rows[-1].layer == "stages.1.blocks.0.ffn"
+    assert layers.first is None
+    assert all(row.free_db > least for row in layers.rows)
+    assert ranges.values
+    assert ranges.flags == ()
 
 
 def test_a_budget_of_sqnr_keeps_layers_in_float(classifier: TrainedModel, pictures: Path, tmp_path: Path) -> None:

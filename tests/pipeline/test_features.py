@@ -61,6 +61,7 @@ CASES: list[tuple[Target, Precision, ExecuTorchOptions | None, float]] = [
     ("onnx", "fp32", None, 100),
     ("executorch", "fp32", None, 100),
     ("coreml", "fp32", None, 100),
+    ("litert", "fp32", None, 100),
     ("executorch", "fp16", None, 40),
     ("coreml", "fp16", None, 40),
     ("executorch", "fp16", ExecuTorchOptions(delegate="coreml"), 40),

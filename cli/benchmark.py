@@ -65,10 +65,8 @@ def benchmark(
     described = {"checkpoint": checkpoint, "weights": weights, "sha256": sha256, "model": model, "size": size}
     if arch is not None:
         _check_counting(models=names, engine=engine, chart=chart)
-        limit = None if max_more_instructions is None else parse_share("--max-more-instructions", max_more_instructions)
-        _count_instructions(
-            artifacts or [], cpu or (), described if peers else None, (baseline, limit), (out, overwrite), as_json
-        )
+        gate, files = (baseline, max_more_instructions), (out, overwrite)
+        _count_instructions(artifacts or [], cpu or (), described if peers else None, gate, files, as_json)
         return
     _check_latency_options(cpu=cpu, baseline=baseline, max_more_instructions=max_more_instructions)
 
@@ -158,7 +156,7 @@ def _count_instructions(
     artifacts: Sequence[Path],
     cpus: Sequence[str],
     peers: dict[str, Any] | None,
-    gate: tuple[Path | None, float | None],
+    gate: tuple[Path | None, str | None],
     files: tuple[Path | None, bool],
     as_json: bool,
 ) -> None:
@@ -167,10 +165,11 @@ def _count_instructions(
     Args:
         cpus: The names of CPUs (default: the newest).
         peers: What describes the checkpoint whose stock exports are counted too.
-        gate: An earlier report, and the largest increase as a share.
+        gate: An earlier report, and the largest increase in percent.
         files: The report to write, and whether it may exist.
     """
-    (earlier, limit), (out, overwrite) = gate, files
+    (earlier, percent), (out, overwrite) = gate, files
+    limit = None if percent is None else parse_share("--max-more-instructions", percent)
     if limit is not None and earlier is None:
         raise MissingParameter(
             "`max_more_instructions` is given without `baseline`.",

@@ -24,7 +24,8 @@ class SweepResult(JsonFile):
         status: "gate failed" if the artifact is there but loses more than it may, "failed" if there is none.
         error: Why there is no artifact, or what the gate found; empty if all is well.
         artifact, sha256, bytes: The artifact's file name, SHA-256 and size; None if there is none.
-        sqnr_db, agreement, top1, top1_drop: Its drift; None without images to compare on.
+        sqnr_db, agreement, top1, top1_drop: Its drift; None without images to compare on. Of several maps, the SQNR of
+            the worst.
         quantized_layers: The number of its layers in int8.
         seconds: How long the job took, in seconds.
     """
@@ -36,6 +37,7 @@ class SweepResult(JsonFile):
     key: Sha256
     checkpoint: str
     size: tuple[int, int] | None
+    task: str
     target: str
     delegate: str | None
     precision: str

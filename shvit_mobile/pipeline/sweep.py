@@ -206,6 +206,7 @@ def describe_death(job: SweepJob, reason: str) -> SweepResult:
         key=job.compute_key(),
         checkpoint=job.label,
         size=job.size,
+        task=job.task,
         target=job.target,
         delegate=job.delegate,
         precision=job.precision,

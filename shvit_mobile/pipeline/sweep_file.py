@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shvit_mobile.contracts.files import read_text
 from shvit_mobile.contracts.fingerprints import compute_sha256
-from shvit_mobile.contracts.manifest import DELEGATES, TARGET_SUFFIXES, Delegate, Target
+from shvit_mobile.contracts.manifest import DELEGATES, TARGET_SUFFIXES, TASKS, Delegate, Target, Task
 from shvit_mobile.contracts.recipe import PRECISIONS, Precision
 from shvit_mobile.errors import InvalidConfig, InvalidValue, parse_choice
 from shvit_mobile.pipeline.defaults import CALIBRATION_COUNT, DEFAULT_PRECISIONS
@@ -50,9 +50,11 @@ class SweepFile(BaseModel):
     Attributes:
         checkpoints: Paths, or `SweepCheckpoint` (default: the embedded demo model).
         sizes: As "224" or "192x160" (default: each checkpoint's own).
+        tasks: "classify", "features" or "detect" (default: "classify").
         targets, delegates, precisions: As `--target`, `--delegate` and `--quantize`; a delegate is ExecuTorch's only.
         max_drops: Budgets of static int8, in points of top-1 (default: none).
         min_agreement: The share of images, 0 to 1, on which artifacts must agree with the float model.
+        min_sqnr: The least SQNR of the logits, or of each map, in dB.
         calibration, validation, labels_csv: Paths relative to the sweep file.
         accept_baseline: As `--accept-baseline`.
         runtime_env: The environment of workers on a Ray cluster, as Ray defines it.
@@ -62,11 +64,13 @@ class SweepFile(BaseModel):
 
     checkpoints: tuple[str | SweepCheckpoint, ...] = (DEMO,)
     sizes: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ("classify",)
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
     delegates: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
     max_drops: tuple[float, ...] = ()
     min_agreement: float | None = None
+    min_sqnr: float | None = None
     calibration: str | None = None
     calibration_count: int = CALIBRATION_COUNT
     validation: str | None = None
@@ -91,11 +95,13 @@ class SweepJob:
     label: str
     model: str | None
     size: tuple[int, int] | None
+    task: Task
     target: Target
     delegate: Delegate | None
     precision: Precision
     max_drop: float | None
     min_agreement: float | None
+    min_sqnr: float | None
     calibration: str | None
     calibration_count: int
     validation: str | None
@@ -149,20 +155,23 @@ def plan_sweep(sweep: SweepFile, folder: Path) -> SweepPlan:
     """List the jobs of a sweep whose relative paths start at `folder`; for the errors see `load_sweep`."""
     jobs: dict[str, SweepJob] = {}
     skipped: dict[str, None] = {}
-    for checkpoint, size in product(sweep.checkpoints, sweep.sizes or (None,)):
+    for checkpoint, size, task in product(sweep.checkpoints, sweep.sizes or (None,), dict.fromkeys(sweep.tasks)):
         entry = checkpoint if isinstance(checkpoint, SweepCheckpoint) else SweepCheckpoint(path=checkpoint)
-        for target, delegate, precision, max_drop in _combine(sweep, skipped):
+        max_drops = sweep.max_drops if task == "classify" else ()
+        for target, delegate, precision, max_drop in _combine(sweep, max_drops, skipped):
             job = SweepJob(
                 name="",
                 checkpoint=None if entry.path == DEMO else _resolve(entry.path, folder),
                 label=entry.path,
                 model=entry.model,
                 size=None if size is None else _parse_size(size),
+                task=parse_choice(task, TASKS, "task"),
                 target=target,
                 delegate=delegate,
                 precision=precision,
                 max_drop=max_drop,
-                min_agreement=sweep.min_agreement,
+                min_agreement=sweep.min_agreement if task == "classify" else None,
+                min_sqnr=sweep.min_sqnr,
                 calibration=_resolve(sweep.calibration, folder),
                 calibration_count=sweep.calibration_count,
                 validation=_resolve(sweep.validation, folder),
@@ -178,7 +187,7 @@ def plan_sweep(sweep: SweepFile, folder: Path) -> SweepPlan:
 
 
 def _combine(
-    sweep: SweepFile, skipped: dict[str, None]
+    sweep: SweepFile, max_drops: Sequence[float], skipped: dict[str, None]
 ) -> Iterator[tuple[Target, Delegate | None, Precision, float | None]]:
     """Yield the artifacts of a checkpoint at one size; add to `skipped` what a target lacks."""
     for name in dict.fromkeys(sweep.targets):
@@ -190,7 +199,7 @@ def _combine(
                 if lacking := NEAREST_PRECISIONS[qualified].get(precision):
                     skipped[f"{qualified} has no {precision}: {lacking[1]}. The nearest is {lacking[0]}."] = None
                     continue
-                for max_drop in (sweep.max_drops if precision == "int8" else ()) or (None,):
+                for max_drop in (max_drops if precision == "int8" else ()) or (None,):
                     yield target, delegate, precision, max_drop
 
 
@@ -205,6 +214,7 @@ def _name_job(job: SweepJob, taken: dict[str, SweepJob]) -> str:
     stem = Path(job.label).name.partition(".")[0] or "model"
     parts = [re.sub(r"[^A-Za-z0-9_-]+", "-", stem)]
     parts += [] if job.size is None else ["x".join(map(str, job.size))]
+    parts += [] if job.task == "classify" else [job.task]
     parts += [job.target, *([job.delegate] if job.delegate not in (None, "xnnpack") else []), job.precision]
     parts += [] if job.max_drop is None else [f"drop{job.max_drop:g}"]
     name = "-".join(str(part) for part in parts)

@@ -31,7 +31,7 @@ def run_job(job: SweepJob, folder: Path) -> SweepResult:
     """
     begin = monotonic()
     described: dict[str, Any] = {
-        **{name: getattr(job, name) for name in ("size", "target", "delegate", "precision", "max_drop")},
+        **{name: getattr(job, name) for name in ("size", "task", "target", "delegate", "precision", "max_drop")},
         "job": job.name,
         "key": job.compute_key(),
         "checkpoint": job.label,
@@ -56,6 +56,7 @@ def _export(job: SweepJob, folder: Path) -> dict[str, Any]:
         checkpoint=job.checkpoint,
         variant=job.model,
         size=job.size,
+        task=job.task,
         jobs=[ExportJob(job.target, job.precision, options)],
         **calibration,
         validation=job.validation,
@@ -64,6 +65,7 @@ def _export(job: SweepJob, folder: Path) -> dict[str, Any]:
         accept_baseline=job.accept_baseline,
         max_drop=job.max_drop,
         min_agreement=job.min_agreement,
+        min_sqnr=job.min_sqnr,
         report=folder / "drift.json" if job.validation else None,
         out=folder,
         overwrite=True,

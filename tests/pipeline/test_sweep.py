@@ -86,7 +86,8 @@ def test_the_examples_are_sweeps(path: Path) -> None:
     [
         ("targets = [", InvalidConfig, "is not TOML"),
         ("targets = []", InvalidConfig, "targets: "),
-        ('target = ["onnx"]', InvalidConfig, "Its fields are checkpoints, sizes, targets"),
+        ('target = ["onnx"]', InvalidConfig, "Its fields are checkpoints, sizes, tasks, targets"),
+        ('targets = ["onnx"]\ntasks = ["segment"]', UnknownChoice, "'segment' is not a task"),
         ('targets = ["onxx"]', UnknownChoice, "'onxx' is not a target"),
         ('targets = ["onnx"]\nprecisions = ["int9"]', UnknownChoice, "'int9' is not a precision"),
         ('targets = ["executorch"]\ndelegates = ["mps"]', UnknownChoice, "'mps' is not a delegate"),
@@ -181,6 +182,22 @@ def list_workers(out: Path) -> list[str]:
         ["ps", "-eo", "args"], capture_output=True, encoding="utf-8", check=True
     ).stdout.splitlines()
     return [line for line in listed if "sweep_worker" in line and str(out) in line]
+
+
+def test_feature_maps_are_swept_beside_classifiers(folder: Path) -> None:
+    plan = plan_text(
+        folder,
+        'checkpoints = ["tiny.safetensors"]\ntargets = ["onnx"]\ntasks = ["classify", "features"]\nmin_sqnr = 60\n'
+        'validation = "pictures"\n',
+    )
+    assert [job.name for job in plan.jobs] == ["tiny-onnx-fp32", "tiny-features-onnx-fp32"]
+    outcome = run_sweep(plan, folder / "features", runner=LocalRunner(2))
+    assert [result.error for result in outcome.results] == ["", ""]
+    classifier, maps = outcome.results
+    assert (classifier.task, maps.task) == ("classify", "features")
+    assert maps.agreement is None
+    assert maps.sqnr_db is not None
+    assert maps.sqnr_db > 60
 
 
 def test_a_job_that_fails_does_not_stop_the_others_and_is_tried_again(folder: Path, whole: SweepOutcome) -> None:

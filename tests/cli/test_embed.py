@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from shvit_mobile.runtimes.onnxruntime import ONNXRuntimeRunner
@@ -110,8 +111,12 @@ def test_an_artifact_that_answers_otherwise_fails_its_goldens(
     exported: ExportedFiles, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another processor whose kernels are wrong: every logit is three tenths too large."""
-    right = ONNXRuntimeRunner.run
-    monkeypatch.setattr(ONNXRuntimeRunner, "run", lambda self, pixels: right(self, pixels) * np.float32(1.3))
+    right = ONNXRuntimeRunner.run_outputs
+
+    def compute_wrongly(self: ONNXRuntimeRunner, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        return {name: values * np.float32(1.3) for name, values in right(self, pixels).items()}
+
+    monkeypatch.setattr(ONNXRuntimeRunner, "run_outputs", compute_wrongly)
     failed = call("inspect", exported.artifact("onnx"), "--goldens")
     assert failed.exit_code == 1, failed.output
     assert "(failed)" in failed.stdout

@@ -94,7 +94,7 @@ struct GoldenCheckerTests {
     func firstVersion() async throws {
         let line = #""reduced_pixels_tolerance": 2.5,"#
         let older = try await Self.rewritten {
-            $0.replacing(line, with: "").replacing(#""schema_version": "1.1""#, with: #""schema_version": "1.0""#)
+            $0.replacing(line, with: "").replacing(#""schema_version": "1.2""#, with: #""schema_version": "1.0""#)
         }
         #expect(older.set.goldens.reducedPixelsTolerance == nil)
         try FileManager.default.removeItem(at: older.folder)

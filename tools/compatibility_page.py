@@ -191,7 +191,8 @@ def _list_reasons(target: str, tried: Sequence[str], documents: Sequence[Documen
 
 
 def escape(text: str) -> str:
-    """Return an error as Markdown that shows it as it is, with a full stop."""
+    """Return the first line of an error as Markdown that shows it as it is, with a full stop."""
+    text = text.partition("\n")[0]
     for character in "\\<>*_`[]|":
         text = text.replace(character, f"\\{character}")
     return text if text.endswith((".", "?", "!")) else f"{text}."

@@ -25,7 +25,7 @@ from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.sweep_result import SWEEP_RESULT_FILE, SweepResult
 from shvit_mobile.errors import BadReport, InvalidValue, ToolMissing
 from shvit_mobile.pipeline.sweep_file import SweepJob, SweepPlan
-from shvit_mobile.pipeline.sweep_worker import write_job
+from shvit_mobile.pipeline.sweep_worker import DRIFT_FILE, write_job
 from shvit_mobile.processes import count_processors, get_last_line
 from shvit_mobile.report.join import build_report
 from shvit_mobile.report.page import render_page
@@ -201,20 +201,7 @@ class LocalRunner:
 
 def describe_death(job: SweepJob, reason: str) -> SweepResult:
     """Return the result of a job that could not even write one."""
-    return SweepResult(
-        job=job.name,
-        key=job.compute_key(),
-        checkpoint=job.label,
-        size=job.size,
-        task=job.task,
-        target=job.target,
-        delegate=job.delegate,
-        precision=job.precision,
-        max_drop=job.max_drop,
-        status="failed",
-        error=reason,
-        seconds=0,
-    )
+    return SweepResult(**job.describe(), status="failed", error=reason, seconds=0)
 
 
 def choose_workers() -> int:
@@ -265,7 +252,7 @@ def _write_page(results: Sequence[SweepResult], folder: Path, page: Path) -> Pat
     for result in results:
         if result.artifact is not None:
             inputs.append(folder / result.job / result.artifact)
-            drift = folder / result.job / "drift.json"
+            drift = folder / result.job / DRIFT_FILE
             inputs += [drift] if drift.exists() else []
     if not inputs:
         return None

@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shvit_mobile.contracts.files import read_text
 from shvit_mobile.contracts.fingerprints import compute_sha256
-from shvit_mobile.contracts.manifest import DELEGATES, TARGET_SUFFIXES, TASKS, Delegate, Target, Task
+from shvit_mobile.contracts.manifest import DELEGATES, TARGET_SUFFIXES, TASKS, Delegate, Target, Task, qualify_target
 from shvit_mobile.contracts.recipe import PRECISIONS, Precision
 from shvit_mobile.errors import InvalidConfig, InvalidValue, parse_choice
 from shvit_mobile.pipeline.defaults import CALIBRATION_COUNT, DEFAULT_PRECISIONS
@@ -109,6 +109,12 @@ class SweepJob:
     labels_csv: str | None
     accept_baseline: bool
 
+    def describe(self) -> dict[str, Any]:
+        """Return the fields of `SweepResult` that say which job it is of."""
+        fields = ("size", "task", "target", "delegate", "precision", "max_drop")
+        named = {"job": self.name, "key": self.compute_key(), "checkpoint": self.label}
+        return named | {name: getattr(self, name) for name in fields}
+
     def compute_key(self) -> str:
         """Return the SHA-256 of all that decides the artifact; the checkpoint counts by its content.
 
@@ -180,7 +186,7 @@ def plan_sweep(sweep: SweepFile, folder: Path) -> SweepPlan:
                 accept_baseline=sweep.accept_baseline,
             )
             name = _name_job(job, jobs)
-            jobs[name] = SweepJob(**{**asdict(job), "name": name})
+            jobs[name] = replace(job, name=name)
     if not jobs:
         raise InvalidValue("The sweep has no jobs.", why=" ".join(skipped), parameter="sweep")
     return SweepPlan(tuple(jobs.values()), tuple(skipped), sweep.runtime_env)
@@ -193,7 +199,7 @@ def _combine(
     for name in dict.fromkeys(sweep.targets):
         target = parse_choice(name, TARGET_SUFFIXES, "target")
         for delegate in _list_delegates(sweep, target):
-            qualified = "executorch-coreml" if delegate == "coreml" else target
+            qualified = qualify_target(target, delegate)
             named = sweep.precisions or (DEFAULT_PRECISIONS[qualified],)
             for precision in (parse_choice(one, PRECISIONS, "precision") for one in dict.fromkeys(named)):
                 if lacking := NEAREST_PRECISIONS[qualified].get(precision):

@@ -37,16 +37,13 @@ class RayRunner:
     folders of their artifacts are sent back, so that nodes need no common file system.
     """
 
-    def __init__(
-        self, address: str, *, runtime_env: Mapping[str, Any] | None = None, retries: int = 3, is_shared: bool = False
-    ) -> None:
+    def __init__(self, address: str, *, runtime_env: Mapping[str, Any] | None = None, retries: int = 3) -> None:
         """Connect to a cluster.
 
         Args:
             address: Its address, or "auto" for the one that runs on this machine.
             runtime_env: The environment of its workers, as Ray defines it (default: that of its nodes).
             retries: How often a job whose worker or node died is run again.
-            is_shared: Whether all nodes see the same files under the same paths, so that inputs are not sent.
 
         Raises:
             ToolMissing: If Ray is not installed.
@@ -61,7 +58,7 @@ class RayRunner:
                 hint='Run: pip install "shvit-mobile[ray]"',
             ) from None
         self._ray: Any = ray
-        self._retries, self._is_shared = retries, is_shared
+        self._retries = retries
         if not ray.is_initialized():
             try:
                 _check_reachable(address)
@@ -82,7 +79,7 @@ class RayRunner:
         remote = self._ray.remote(num_cpus=1, memory=_MEMORY, max_retries=self._retries)(_run_remotely)
         running: dict[Any, SweepJob] = {}
         for job in jobs:
-            inputs = {} if self._is_shared else self._send_inputs(job, packed)
+            inputs = self._send_inputs(job, packed)
             # References in a list are fetched in the job; as arguments of their own, they would be copied at once.
             running[remote.remote(job, list(inputs), list(inputs.values()))] = job
         while running:

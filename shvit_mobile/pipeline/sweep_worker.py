@@ -23,6 +23,9 @@ from shvit_mobile.pipeline.sweep_file import SweepJob
 from shvit_mobile.quiet import silence_libraries
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 
+# The drift report beside an artifact, where there are images to compare on.
+DRIFT_FILE = "drift.json"
+
 
 def run_job(job: SweepJob, folder: Path) -> SweepResult:
     """Export the artifact of a job into `folder`, with the result beside it.
@@ -30,17 +33,11 @@ def run_job(job: SweepJob, folder: Path) -> SweepResult:
     An artifact that cannot be exported is a result, too: its error says why.
     """
     begin = monotonic()
-    described: dict[str, Any] = {
-        **{name: getattr(job, name) for name in ("size", "task", "target", "delegate", "precision", "max_drop")},
-        "job": job.name,
-        "key": job.compute_key(),
-        "checkpoint": job.label,
-    }
     try:
         found = _export(job, folder)
     except ShvitError as reason:
         found = {"status": "failed", "error": " ".join(filter(None, (reason.what, reason.why, reason.hint)))}
-    result = SweepResult(**described, **found, seconds=round(monotonic() - begin, 1))
+    result = SweepResult(**job.describe(), **found, seconds=round(monotonic() - begin, 1))
     folder.mkdir(parents=True, exist_ok=True)
     with write_atomically(folder / SWEEP_RESULT_FILE, overwrite=True) as (part,):
         part.write_text(result.to_json(), encoding="utf-8")
@@ -66,7 +63,7 @@ def _export(job: SweepJob, folder: Path) -> dict[str, Any]:
         max_drop=job.max_drop,
         min_agreement=job.min_agreement,
         min_sqnr=job.min_sqnr,
-        report=folder / "drift.json" if job.validation else None,
+        report=folder / DRIFT_FILE if job.validation else None,
         out=folder,
         overwrite=True,
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from shvit_mobile.threads import map_in_order, use_one_thread_per_kernel
+from shvit_mobile.threads import choose_batch_size, map_in_order, use_one_thread_per_kernel
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -64,3 +64,8 @@ def test_contexts_may_be_nested(threads: int) -> None:
         barrier = threading.Barrier(threads)
         list(map_in_order(lambda _: barrier.wait(timeout=60), range(threads)))
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("size", "count"), [((224, 224), 16), ((256, 256), 16), ((512, 512), 4), ((1024, 2048), 1)])
+def test_large_images_are_fewer_at_once(size: tuple[int, int], count: int) -> None:
+    assert choose_batch_size(16, size) == count

@@ -25,7 +25,7 @@ from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.runtimes.runner import Runner
-from shvit_mobile.threads import BATCH, map_in_order
+from shvit_mobile.threads import BATCH, choose_batch_size, map_in_order
 
 LogitsFunction = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -294,7 +294,7 @@ def collect_logits(
     labels: list[NDArray[np.int64]] = []
     files: list[Path] = []
     skipped: list[SkippedImage] = []
-    for chunk in iterate_batches(images, preprocessing, size=batch):
+    for chunk in iterate_batches(images, preprocessing, size=choose_batch_size(batch, preprocessing.size)):
         for model, part in zip(models, parts, strict=True):
             part.append(model(chunk.pixels))
         if chunk.labels is not None:
@@ -315,7 +315,9 @@ def _wrap_float_model(trained: TrainedModel, preprocessing: Preprocessing) -> Lo
     """Return a function from pixels (images, height, width, 3) to the float model's logits (images, classes)."""
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        batches = torch.split(torch.from_numpy(preprocessing.normalize(pixels)), BATCH)
+        batches = torch.split(
+            torch.from_numpy(preprocessing.normalize(pixels)), choose_batch_size(BATCH, preprocessing.size)
+        )
         with _use_eval_mode(trained.model), torch.inference_mode():
             return torch.cat(list(map_in_order(trained.model, batches))).numpy()
 

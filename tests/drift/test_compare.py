@@ -189,6 +189,17 @@ def test_the_row_does_not_depend_on_the_batch_and_no_batch_is_larger_than_asked(
     assert row.sqnr_db == pytest.approx(whole.sqnr_db, abs=1e-3)
 
 
+def test_large_images_are_fewer_at_once_for_both_models(model, folder):
+    large = replace(PREPROCESSING, size=(512, 384))
+    artifact = build_artifact(model, preprocessing=large)
+    runner, passes = build_runner(artifact, model), []
+    watch = model.model.register_forward_hook(lambda module, inputs, output: passes.append(len(inputs[0])))
+    reference = compute_float_reference(replace(model, preprocessing=large), open_images(folder))
+    watch.remove()
+    row = compare(artifact, model, open_images(folder), runner=runner, reference=reference)
+    assert (runner.largest, set(passes), row.images) == (10, {1}, PICTURES)
+
+
 def test_a_reference_serves_many_artifacts_and_the_float_model_runs_once(model, labelled):
     artifact = build_artifact(model)
     passes = []

@@ -23,11 +23,12 @@ from shvit_mobile.runtimes.mil.operators import OPERATORS
 from shvit_mobile.runtimes.mil.qdq_fusion import fuse_quantize_dequantize
 from shvit_mobile.targets.coreml.spec.package import MLPackage, find_entry_block
 from shvit_mobile.targets.coreml.spec.proto import import_messages
+from shvit_mobile.threads import choose_batch_size
 
 ComputeMode = Literal["fp32", "fp16", "fp64"]
 ValueHook = Callable[[str, Tensor], Tensor | None]
 ArrayOrTensor = NDArray[Any] | Tensor
-# Fewer images make the processor wait for weights; more do not fit into its caches.
+# Fewer images make the processor wait for weights; more do not fit into its caches. Large images are fewer at once.
 MAX_BATCH_SIZE = 16
 
 
@@ -96,7 +97,7 @@ class CoreMLProgram:
         if images is None:
             values = self._run(self._steps, named, None, observe)
             return {name: value[0] if isinstance(value, list) else value for name, value in values.items()}
-        size = 1 if self._batched_steps is None else MAX_BATCH_SIZE
+        size = 1 if self._batched_steps is None else self._choose_batch_size()
         parts = [
             self.run_batch({name: array[first : first + size] for name, array in named.items()}, observe)
             for first in range(0, images, size)
@@ -124,6 +125,11 @@ class CoreMLProgram:
         if images == 0:
             raise ShapeMismatch("The inputs have no image.", why="The program runs on one or more.")
         return images
+
+    def _choose_batch_size(self) -> int:
+        """Return how many images a batch has at most: as many as the largest input, (1, channels, *size), allows."""
+        sizes = [(one.shape[2], one.shape[3]) for one in self.inputs.values() if len(one.shape) == 4]
+        return min((choose_batch_size(MAX_BATCH_SIZE, size) for size in sizes), default=MAX_BATCH_SIZE)
 
     def run_batch(self, named: Mapping[str, ArrayOrTensor], observe: ValueHook | None = None) -> dict[str, Any]:
         """Return the outputs of one batch, with a first axis of images."""

@@ -453,6 +453,16 @@ def test_an_observer_sees_the_values_of_many_images(classifier):
     assert "image" in seen
 
 
+def test_large_images_are_fewer_at_once(tmp_path):
+    image = ct.ImageType("image", shape=(1, 3, 512, 768), color_layout=ct.colorlayout.RGB)
+    model = convert_module(nn.Conv2d(3, 2, 3, 64), 1, 3, 512, 768, inputs=[image])
+    program, seen = CoreMLProgram(save_model(model, tmp_path / "large.mlpackage")), []
+    images = np.random.default_rng(5).integers(0, 256, (5, 512, 768, 3)).astype(np.uint8)
+    outputs = program(images, observe=lambda name, value: seen.append(len(value)) if name == "image" else None)
+    assert seen == [2, 2, 1]
+    np.testing.assert_allclose(outputs["y"], np.concatenate([program(one)["y"] for one in images]), atol=1e-3)
+
+
 def test_wrong_numbers_of_images_are_rejected(classifier, tmp_path):
     program = CoreMLProgram(classifier)
     with pytest.raises(ShapeMismatch, match="have no image"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,12 +15,12 @@ from .console import print_json, print_note, print_table
 from .errors import GATE_FAILED
 from .progress import JobProgress
 from .results import to_contract_json
+from .sweep_progress import SweepProgress
 from .tables import create_table, format_cell
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shvit_mobile.contracts.sweep_result import SweepResult
     from shvit_mobile.pipeline.sweep import JobRunner, SweepOutcome
     from shvit_mobile.pipeline.sweep_file import SweepPlan
 
@@ -44,55 +43,26 @@ def sweep(
         raise ConflictingParameters(
             "`workers` is given with `ray`.", why="A cluster runs as many jobs as it has CPUs.", parameter="workers"
         )
-    with JobProgress("Sweep") as progress:
-        with progress.step("Reading the file"):
-            from shvit_mobile.pipeline.sweep import LocalRunner, run_sweep
-            from shvit_mobile.pipeline.sweep_file import load_sweep
+    with JobProgress("Sweep") as progress, progress.step("Reading the file"):
+        from shvit_mobile.pipeline.sweep import LocalRunner, find_results, run_sweep
+        from shvit_mobile.pipeline.sweep_file import load_sweep
 
-            plan = load_sweep(file)
-        for sentence in plan.skipped:
-            print_note(f"note: {sentence}")
-        if dry_run:
-            _print_jobs(plan, as_json=as_json)
-            return
-        runner: JobRunner = LocalRunner(workers)
-        if ray is not None:
-            from shvit_mobile.pipeline.sweep_ray import RayRunner
+        plan = load_sweep(file)
+    for sentence in plan.skipped:
+        print_note(f"note: {sentence}")
+    if dry_run:
+        _print_jobs(plan, as_json=as_json)
+        return
+    runner: JobRunner = LocalRunner(workers)
+    if ray is not None:
+        from shvit_mobile.pipeline.sweep_ray import RayRunner
 
-            runner = RayRunner(ray, runtime_env=plan.runtime_env)
-        progress.expect(1 + len(plan.jobs))
-        clock = _Clock(len(plan.jobs))
-
-        def tell(result: SweepResult) -> None:
-            print_note(clock.describe(result))
-            with progress.step(result.job):
-                pass
-
-        outcome = run_sweep(plan, out, runner=runner, table=table, on_result=tell)
+        runner = RayRunner(ray, runtime_env=plan.runtime_env)
+    with SweepProgress([job.name for job in plan.jobs], list(find_results(plan, out))) as shown:
+        outcome = run_sweep(plan, out, runner=runner, table=table, on_result=shown.add)
     _print_outcome(outcome, as_json=as_json)
     if not outcome.passed:
         raise typer.Exit(GATE_FAILED)
-
-
-class _Clock:
-    """Counts jobs, and estimates the time that is left from those that are done."""
-
-    def __init__(self, total: int) -> None:
-        self._begin, self._done, self._total = monotonic(), 0, total
-
-    def describe(self, result: SweepResult) -> str:
-        """Return a line about a job that is done."""
-        self._done += 1
-        left = (monotonic() - self._begin) / self._done * (self._total - self._done)
-        facts = [result.status if result.status != "done" else "", result.error]
-        if result.sqnr_db is not None:
-            facts.append(f"{format_decibels(result.sqnr_db)} dB")
-        if result.bytes is not None:
-            facts.append(f"{format_megabytes(result.bytes)} MB")
-        facts.append(f"{result.seconds:.0f} s")
-        amount = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
-        remaining = f"; about {amount} left" if self._done < self._total else ""
-        return f"{self._done}/{self._total} {result.job}: {', '.join(filter(None, facts))}{remaining}"
 
 
 def _print_jobs(plan: SweepPlan, *, as_json: bool) -> None:

@@ -97,7 +97,7 @@ def run_sweep(
     check_writable(out)
     folder = out / JOBS_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    found = {job.name: result for job in plan.jobs if (result := find_result(job, folder)) is not None}
+    found = find_results(plan, out)
     reused = len(found)
     for result in (runner or LocalRunner()).run([job for job in plan.jobs if job.name not in found], folder):
         found[result.job] = result
@@ -106,6 +106,12 @@ def run_sweep(
     results = tuple(found[job.name] for job in plan.jobs)
     _write_table(results, table)
     return SweepOutcome(results, reused, table, _write_page(results, folder, out / PAGE_FILE))
+
+
+def find_results(plan: SweepPlan, out: AnyPath) -> dict[str, SweepResult]:
+    """Return the results that an earlier run has left in `out`, by the names of their jobs."""
+    folder = Path(out) / JOBS_FOLDER
+    return {job.name: result for job in plan.jobs if (result := find_result(job, folder)) is not None}
 
 
 def find_result(job: SweepJob, folder: Path) -> SweepResult | None:

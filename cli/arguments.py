@@ -78,13 +78,20 @@ def calibration_options(
     )
 
 
-def gate_options(*, min_agreement: float | None = None, min_top1: float | None = None, **given: Any) -> dict[str, Any]:
+def gate_options(
+    *,
+    min_agreement: float | None = None,
+    min_top1: float | None = None,
+    min_box_agreement: float | None = None,
+    **given: Any,
+) -> dict[str, Any]:
     """Return the fields of `GateOptions`; `given` has those whose options have the same values.
 
     Args:
-        min_agreement, min_top1: In percent; a share by mistake (0.985) would let everything pass, and is refused.
+        min_agreement, min_top1, min_box_agreement: In percent; a share by mistake (0.985) would let everything pass,
+            and is refused.
     """
-    shares = {"min_agreement": min_agreement, "min_top1": min_top1}
+    shares = {"min_agreement": min_agreement, "min_top1": min_top1, "min_box_agreement": min_box_agreement}
     for name, percent in shares.items():
         if percent is not None and (not 0 <= percent <= 100 or 0 < percent <= 1):
             flag = f"--{name.replace('_', '-')}"

@@ -58,9 +58,11 @@ def calibrate(
     min_agreement: opt.MinAgreement = None,
     min_top1: opt.MinTop1 = None,
     min_sqnr: opt.MinSqnr = None,
+    min_box_agreement: opt.MinBoxAgreement = None,
     accept_baseline: opt.AcceptBaseline = False,
     validate: opt.Validate = None,
     labels_csv: opt.LabelsCsv = None,
+    labels_coco: opt.LabelsCoco = None,
     validate_count: opt.ValidateCount = None,
     cost: opt.Cost = None,
     out: opt.OutFolder = Path("calibration"),
@@ -87,6 +89,7 @@ def calibrate(
         | calibration_options(images, count, observer, activations, passes, seed, sampling)
         | gate_options(validation=validate, labels_csv=labels_csv, validation_count=validate_count)
         | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1, min_sqnr=min_sqnr)
+        | gate_options(labels_coco=labels_coco, min_box_agreement=min_box_agreement)
         | {"accept_baseline": accept_baseline}
         | drop_none(sensitivity=sensitivity, cost=cost, out=out, cache=cache, overwrite=overwrite)
     )

@@ -53,7 +53,7 @@ _OPTION_NAMES = {
     "sustained_s": ("sustained",),
 }
 # Shares of 0 to 1 in the library, percent on the command line.
-_PERCENT_PARAMETERS = ("min_agreement", "min_top1", "require_delegated", "min_delegated")
+_PERCENT_PARAMETERS = ("min_agreement", "min_top1", "min_box_agreement", "require_delegated", "min_delegated")
 _PARAMETER = re.compile(r"([a-z][a-z0-9_]*)(?:=(.+))?", re.DOTALL)
 _NOT_A_CHOICE = re.compile(r"'([^']*)' is not (?:one of )?('.*')\.")
 # What the choices of an option are called, where its name does not say it.

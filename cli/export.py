@@ -56,12 +56,14 @@ def export(
     seed: opt.Seed = None,
     validate: opt.Validate = None,
     labels_csv: opt.LabelsCsv = None,
+    labels_coco: opt.LabelsCoco = None,
     validate_count: opt.ValidateCount = None,
     golden_images: opt.GoldenImages = None,
     max_drop: opt.MaxDrop = None,
     min_agreement: opt.MinAgreement = None,
     min_top1: opt.MinTop1 = None,
     min_sqnr: opt.MinSqnr = None,
+    min_box_agreement: opt.MinBoxAgreement = None,
     accept_baseline: opt.AcceptBaseline = False,
     require_delegated: opt.RequireDelegated = None,
     out: opt.OutFolder = Path("artifacts"),
@@ -96,6 +98,7 @@ def export(
         | calibration_options(calibration, calibration_count, observer, activations, passes, seed)
         | gate_options(validation=validate, labels_csv=labels_csv, validation_count=validate_count)
         | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1, min_sqnr=min_sqnr)
+        | gate_options(labels_coco=labels_coco, min_box_agreement=min_box_agreement)
         | {"accept_baseline": accept_baseline, "allow_unproven": allow_unproven}
         | drop_none(delegates=delegate, precisions=quantize, platforms=platform and opt.PLATFORMS[platform])
         | drop_none(recipe=recipe, require_delegated=delegated, golden_images=golden_images)

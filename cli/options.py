@@ -322,6 +322,15 @@ Validate = Annotated[
     option(IMAGES_PANEL, "Run every artifact on these images and compare it with the checkpoint.", metavar="DIR"),
 ]
 LabelsCsv = Annotated[Path | None, option(IMAGES_PANEL, "CSV of file and label for these images.", metavar="FILE")]
+LabelsCoco = Annotated[
+    Path | None,
+    option(
+        IMAGES_PANEL,
+        "COCO annotation file (JSON) with the boxes in these images, for detectors; file names are relative to the "
+        "folder.",
+        metavar="FILE",
+    ),
+]
 ValidateCount = Annotated[int | None, _count_option(IMAGES_PANEL, "Number of these images to use", "all")]
 GoldenImages = Annotated[
     Path | None,
@@ -333,7 +342,12 @@ GoldenImages = Annotated[
     ),
 ]
 MaxDrop = Annotated[
-    float | None, option(_GATES_PANEL, "Points of top-1 that may be lost; needs labels.", metavar="POINTS")
+    float | None,
+    option(
+        _GATES_PANEL,
+        "Points of top-1, or of a detector's average precision, that may be lost; needs labels.",
+        metavar="POINTS",
+    ),
 ]
 MinAgreement = Annotated[
     float | None,
@@ -359,6 +373,14 @@ MinSqnr = Annotated[
         "SQNR against the float model that the logits, or each map, must have at least.",
         "--min-sqnr",
         metavar="DB",
+    ),
+]
+MinBoxAgreement = Annotated[
+    float | None,
+    option(
+        _GATES_PANEL,
+        "Of the boxes that a detector or its float model finds, the share that both must find; needs no labels.",
+        metavar="PERCENT",
     ),
 ]
 AcceptBaseline = Annotated[

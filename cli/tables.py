@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from shvit_mobile.report.formatting import (
     NO_VALUE,
     abbreviate_sha256,
+    format_ap,
+    format_ap_drop,
     format_cosine,
     format_decibels,
     format_megabytes,
     format_milliseconds,
+    format_number,
     format_percent,
     format_points,
     format_share,
@@ -33,13 +36,15 @@ if TYPE_CHECKING:
 
 
 def build_drift_tables(rows: Sequence[DriftRow], sizes: Mapping[str, int]) -> list[Table]:
-    """Build a table with a line for each artifact, or for maps one with a line for each map.
+    """Build a table with a line for each artifact, or for maps one with a line for each map; for detectors one more.
 
     Args:
         rows: Drift, all measured on the same images.
         sizes: The bytes of each artifact, by its file name.
     """
-    return [build_map_table(rows, sizes) if any(row.maps for row in rows) else build_drift_table(rows, sizes)]
+    if not any(row.maps for row in rows):
+        return [build_drift_table(rows, sizes)]
+    return [build_map_table(rows, sizes), *([build_box_table(rows)] if any(row.boxes for row in rows) else [])]
 
 
 def build_drift_table(rows: Sequence[DriftRow], sizes: Mapping[str, int]) -> Table:
@@ -96,6 +101,38 @@ def build_map_table(rows: Sequence[DriftRow], sizes: Mapping[str, int]) -> Table
                 format_decibels(drift.worst_channel_db),
                 format_significant(drift.max_abs_error, 2),
             )
+    return table
+
+
+def build_box_table(rows: Sequence[DriftRow]) -> Table:
+    """Build a table with a line for each detector: the boxes that it shares with the float model, and its AP."""
+    boxes = next(row.boxes for row in rows if row.boxes)
+    precision = next((row.average_precision for row in rows if row.average_precision), None)
+    title = f"Boxes with a score above {boxes.score_threshold:g}, IoU {boxes.iou_threshold:g} or more"
+    if precision:
+        true = pluralize(precision.true_boxes, "true box", "true boxes")
+        ap, ap50 = format_ap(precision.float_ap), format_ap(precision.float_ap50)
+        title += f". {true}; the float model's AP is {ap}%, AP50 {ap50}%"
+    table = create_table(title, "artifact", gap=1)
+    table.add_column("execution", no_wrap=True)
+    for heading in ("float\nboxes", "boxes", "found by\nboth %", "mean\nIoU", "score\nerror"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("AP", "AP50", "drop,\npoints") if precision else ():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        if row.boxes is None:
+            continue
+        found = row.average_precision
+        table.add_row(
+            format_cell(break_before_precision(row.artifact, row.precision)),
+            format_cell(format_execution(row)),
+            str(row.boxes.float_boxes),
+            str(row.boxes.boxes),
+            format_share(row.boxes.agreement, "{}\n{}"),
+            NO_VALUE if row.boxes.mean_iou is None else format_number(row.boxes.mean_iou, 3),
+            format_significant(row.boxes.max_score_difference, 2),
+            *((format_ap(found.ap), format_ap(found.ap50), format_ap_drop(found, "{}\n{}")) if found else ()),
+        )
     return table
 
 

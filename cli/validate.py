@@ -28,6 +28,7 @@ def validate(
     model: opt.Model = None,
     images: opt.Images = None,
     labels_csv: opt.LabelsCsv = None,
+    labels_coco: opt.LabelsCoco = None,
     count: opt.Count = None,
     seed: opt.Seed = None,
     ladder: opt.Ladder = False,
@@ -39,6 +40,7 @@ def validate(
     min_agreement: opt.MinAgreement = None,
     min_top1: opt.MinTop1 = None,
     min_sqnr: opt.MinSqnr = None,
+    min_box_agreement: opt.MinBoxAgreement = None,
     accept_baseline: opt.AcceptBaseline = False,
     write: opt.Write = False,
     out: opt.OutFile = None,
@@ -49,6 +51,7 @@ def validate(
     options = (
         gate_options(validation=images, labels_csv=labels_csv, validation_count=count, validation_seed=seed)
         | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1, min_sqnr=min_sqnr)
+        | gate_options(labels_coco=labels_coco, min_box_agreement=min_box_agreement)
         | {"accept_baseline": accept_baseline}
         | drop_none(artifacts=artifacts)
         | model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model)

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.families.light_detector import LightDetector, save_light_detector
 from shvit_mobile.families.shvit import VARIANTS, FeedForward, SHViT, SHViTConfig
 from shvit_mobile.families.shvit_family import SHVIT
 from shvit_mobile.families.trained_model import TrainedModel
@@ -43,6 +44,23 @@ def build_random_shvit(
                 module.running_mean.copy_(0.2 * torch.randn(module.num_features, generator=generator))
                 module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
     return model
+
+
+def save_random_detector(path: Path, labels: tuple[str, ...], size: tuple[int, int]) -> Path:
+    """Write a light detector whose norms are far from the identity, and which finds something everywhere."""
+    torch.manual_seed(0)
+    model = LightDetector(build_random_shvit(), len(labels), channels=8).eval()
+    for layer in [*model.neck.modules(), *model.heads.modules()]:
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.3, 0.9)
+            nn.init.normal_(layer.bias, 0, 0.2)
+            nn.init.normal_(layer.running_mean, 0, 0.2)  # type: ignore[arg-type]
+            nn.init.uniform_(layer.running_var, 0.5, 1.5)  # type: ignore[arg-type]
+        elif isinstance(layer, nn.Conv2d) and layer.bias is not None:
+            nn.init.normal_(layer.weight, 0, 0.5)
+            nn.init.zeros_(layer.bias)
+    save_light_detector(model, labels, Preprocessing(size, 1.0, resize_mode="squash"), path)
+    return path
 
 
 def build_trained_model(model: SHViT, *, size: tuple[int, int] = (64, 64), variant: str = "custom") -> TrainedModel:

@@ -147,10 +147,11 @@ def read_goldens(artifact: Artifact) -> Goldens:
             why=f"The SHA-256 of that artifact is {goldens.artifact_sha256[:12]}….",
             hint=EXPORT_AGAIN_HINT,
         )
+    classes = manifest.model.classes if manifest.task == "classify" else 0  # a detector has classes and no logits
     pairs = {
         "preprocessing": (goldens.preprocessing, manifest.preprocessing),
         "precision": (goldens.precision, manifest.precision),
-        "number of classes": (len(goldens.images[0].logits), manifest.model.classes),
+        "number of classes": (len(goldens.images[0].logits), classes),
         "set of outputs": (find_samples_fault(goldens.sampled_outputs, manifest.output.maps), ""),
         "tolerance": (goldens.tolerance, manifest.golden.tolerance if manifest.golden else goldens.tolerance),
     }

@@ -33,19 +33,21 @@ class LayerCosts(Contract):
 
 
 class Budget(Contract):
-    """The allowed drift: at least one of four limits.
+    """The allowed drift: at least one of five limits.
 
     Attributes:
-        max_drop: Points of top-1, 0 to 100; needs labels.
+        max_drop: Points of top-1, or of a detector's average precision, 0 to 100; needs labels.
         min_agreement: The share of images for which artifact and float model predict the same class, 0 to 1.
         min_top1: The share of images that the artifact gets right, 0 to 1; needs labels.
         min_sqnr: The SQNR of the logits, or of each map, in dB.
+        min_box_agreement: The share of boxes that artifact and float model share, 0 to 1.
     """
 
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = None
     min_agreement: Proportion | None = None
     min_top1: Proportion | None = None
     min_sqnr: Annotated[float, Field(ge=0)] | None = None
+    min_box_agreement: Proportion | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class SearchPoint(Contract):

@@ -28,11 +28,11 @@ class EvaluationImages(Contract):
     Attributes:
         source: The name of the folder, without its path.
         count: The number of images.
-        labelled: Whether their classes are known.
+        labelled: Whether their classes, or the boxes in them, are known.
         sha256: The SHA-256 over the files in order; reports with the same value used the same images.
         seed: The seed of the sample; None if all images of the folder were used.
         use: How many images there were, and which were not used; None in reports of earlier versions.
-        mapping: How folders or the labels of a table became classes; None without labels.
+        mapping: How folders, the labels of a table or the categories of boxes became classes; None without labels.
     """
 
     source: str
@@ -298,7 +298,8 @@ class DriftReport(Document):
     def _check_consistency(self) -> Self:
         count, labelled, names = self.images.count, self.images.labelled, {row.artifact for row in self.rows}
         for index, row in enumerate(self.rows):
-            if row.images != count or (row.top1 is not None) != labelled:
+            has_accuracy = row.top1 is not None or row.average_precision is not None
+            if row.images != count or has_accuracy != labelled:
                 raise ValueError(f"rows.{index}: it is not of the {count} {'' if labelled else 'un'}labelled images")
         parts = [(part.artifact, part.images) for part in self.changed]
         parts += [(part.artifact, part.images) for part in self.apart]

@@ -11,6 +11,7 @@ Execution = Literal["native", "reference", "emulated", "simulated"]
 # Figures are written with six digits after the point, of numbers up to 100, or with all of them.
 _ROUNDING = 2e-6
 NotNegative = Annotated[float, Field(ge=0)]
+Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class ProportionEstimate(Contract):
@@ -69,6 +70,72 @@ class MapDrift(Contract):
         return self
 
 
+class BoxAgreement(Contract):
+    """How many boxes the artifact and the float model share, over all images; labels are not needed.
+
+    Attributes:
+        score_threshold: Only boxes with a score above it are compared.
+        iou_threshold: Two boxes of the same class are shared if their intersection over union reaches it.
+        float_boxes, boxes: The boxes of the float model, and of the artifact.
+        matched: The pairs of shared boxes; each box is in one pair at most.
+        agreement: Of all boxes that either finds, the share that both find; a pair counts once. None without boxes.
+        mean_iou: The mean intersection over union of the pairs; None without pairs.
+        max_score_difference: The largest difference of the scores of a pair; None without pairs.
+    """
+
+    score_threshold: Proportion
+    iou_threshold: Proportion
+    float_boxes: Count
+    boxes: Count
+    matched: Count
+    agreement: ProportionEstimate | None
+    mean_iou: Proportion | None
+    max_score_difference: Proportion | None
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        found = self.float_boxes + self.boxes - self.matched
+        if self.matched > min(self.float_boxes, self.boxes):
+            raise ValueError("matched: there are more pairs than boxes")
+        if (self.agreement is None) != (found == 0):
+            raise ValueError("agreement: it is there if there are boxes")
+        if self.agreement is not None and abs(self.agreement.value - self.matched / found) > _ROUNDING:
+            raise ValueError(f"agreement: it is {self.agreement.value:g}, and {self.matched} of {found} boxes match")
+        if any((figure is None) != (self.matched == 0) for figure in (self.mean_iou, self.max_score_difference)):
+            raise ValueError("mean_iou: it is there if there are pairs, as is max_score_difference")
+        return self
+
+
+class AveragePrecisionDrift(Contract):
+    """COCO's average precision of the artifact and of the float model, in percent.
+
+    Attributes:
+        true_boxes: The number of boxes that the images have.
+        ap, float_ap: The mean over the IoU thresholds 0.5, 0.55 to 0.95.
+        ap50, float_ap50: At the IoU threshold 0.5.
+        drop: Points of AP lost against the float model, with a paired 95% interval (a bootstrap over images).
+    """
+
+    true_boxes: Annotated[int, Field(ge=1)]
+    ap: Percent
+    float_ap: Percent
+    ap50: Percent
+    float_ap50: Percent
+    drop: Annotated[float, Field(ge=-100, le=100)]
+    drop_interval: tuple[float, float]
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if abs(self.drop - (self.float_ap - self.ap)) > 100 * _ROUNDING:
+            raise ValueError(f"drop: it is {self.drop:g}, and AP is {self.ap:g} instead of {self.float_ap:g}")
+        low, high = self.drop_interval
+        if not -100 - 100 * _ROUNDING <= low <= high <= 100 + 100 * _ROUNDING:
+            raise ValueError("drop_interval: its ends are points of AP, -100 to 100")
+        if not low - 100 * _ROUNDING <= self.drop <= high + 100 * _ROUNDING:
+            raise ValueError(f"drop_interval: {self.drop:g} is not in it")
+        return self
+
+
 class DriftRow(Contract):
     """The figures of one artifact, compared with its float model.
 
@@ -89,6 +156,8 @@ class DriftRow(Contract):
         mean_kl: Mean Kullback-Leibler divergence of the artifact's class distribution from the float model's, in nats;
             None for maps.
         maps: The figures of each map; empty for a classifier.
+        boxes: The boxes that a detector shares with the float model; None for other models.
+        average_precision: How well detectors find the true boxes; None without these.
     """
 
     artifact: str
@@ -112,6 +181,8 @@ class DriftRow(Contract):
     max_abs_error: NotNegative
     mean_kl: float | None = None
     maps: tuple[MapDrift, ...] = Field(default=(), exclude_if=lambda value: not value)
+    boxes: BoxAgreement | None = Field(default=None, exclude_if=lambda value: value is None)
+    average_precision: AveragePrecisionDrift | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
@@ -136,7 +207,11 @@ class DriftRow(Contract):
         is_equal = isinf(self.sqnr_db) and self.sqnr_db > 0
         if is_equal and (self.max_abs_error > 0 or (self.agreement and self.agreement.value < 1)):
             return "sqnr_db: it is infinite, and the outputs differ"
+        if self.boxes is None and self.average_precision is not None:
+            return "average_precision: only a detector has one, and its boxes are compared too"
         if not self.maps:
+            if self.boxes is not None:
+                return "boxes: only maps stand for boxes"
             if self.agreement is None or self.mean_kl is None:
                 return "agreement: Field required"
             return "mean_kl: a divergence is not negative" if self.mean_kl < -_ROUNDING else ""

@@ -69,10 +69,11 @@ class ModelProvenance(Contract):
 
     @property
     def family(self) -> Literal["shvit", "timm", "module"]:
-        """The family of the model; a SHViT has a variant's name, or "custom"."""
+        """The family; a SHViT has a variant's name, or "custom", and a detector its own name before that."""
         if self.dialect == "module":
             return "module"
-        return "shvit" if self.variant == "custom" or self.variant.startswith("shvit") else "timm"
+        backbone = self.variant.removeprefix("light_").removeprefix("retinanet_")
+        return "shvit" if backbone == "custom" or backbone.startswith("shvit") else "timm"
 
     @property
     def required_variant(self) -> str | None:

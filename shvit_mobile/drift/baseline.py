@@ -1,4 +1,4 @@
-"""Checks that the float model recognizes the labelled images: where it does not, no figure of drift means anything."""
+"""Checks that the float model recognizes labelled images: where it does not, no figure of drift means anything."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +15,8 @@ from shvit_mobile.images.image_set import ImageSet
 
 # The level of both tests: that the model is no better than chance, and that it is halfway from chance to perfect.
 _LEVEL = 0.01
+# The AP at an IoU of 0.5, in percent, below which a detector finds almost nothing: chance has no share here.
+MIN_FLOAT_AP50 = 5.0
 # Other preprocessing is tried on this many images, in fewer seconds than the float model takes for all of them.
 _TRIAL_COUNT = 100
 _CAUSES = "Likely causes: the order of the classes, mean and std, the order of the channels, the image size."
@@ -100,6 +102,28 @@ def check_baseline(
         return GateVerdict.from_findings(caveats=[f"{right}: too few images to tell it from chance ({chance})."])
     else:
         return None
+    if accept:
+        return GateVerdict.from_findings(caveats=[f"Accepted: {sentence}"])
+    return GateVerdict.from_findings([sentence])
+
+
+def check_detector_baseline(
+    float_ap50: float, true_boxes: int, images: int, *, accept: bool = False
+) -> GateVerdict | None:
+    """Return the verdict on a float detector itself; None where it finds the boxes that the images have.
+
+    Args:
+        float_ap50: Its average precision at an IoU of 0.5, in percent.
+        true_boxes, images: The numbers of boxes and of images that this was measured on.
+        accept: Only note what is wrong.
+    """
+    if float_ap50 >= MIN_FLOAT_AP50:
+        return None
+    sentence = (
+        f"The float model finds almost none of the {true_boxes} boxes in {images} images: its AP at an IoU of 0.5 is "
+        f"{float_ap50:.2f}%, less than {MIN_FLOAT_AP50:g}%. Likely causes: the names of the categories, the order of "
+        "the classes, mean and std, the order of the channels, the image size."
+    )
     if accept:
         return GateVerdict.from_findings(caveats=[f"Accepted: {sentence}"])
     return GateVerdict.from_findings([sentence])

@@ -74,7 +74,7 @@ def describe_images(
     return drift_report.EvaluationImages(
         source=replace_invalid_utf8(images.root.absolute().name),
         count=count,
-        labelled=images.labels is not None,
+        labelled=images.labels is not None or images.true_boxes is not None,
         sha256=images.compute_sha256(),
         seed=images.seed,
         use=use if use.used == count else None,

@@ -124,6 +124,7 @@ def build_map_source(artifact: Artifact, runner: Runner, cpu: EmulatedCPU | None
         run=runner.run_outputs,
         artifact_sha256=manifest.artifact.sha256,
         cpu=cpu,
+        detection=manifest.detection,
     )
 
 

@@ -138,6 +138,7 @@ def build_rung_source(rung: SimulatedRung, trained: TrainedModel) -> MapSource:
         execution="simulated",
         engine=f"PyTorch {torch.__version__.partition('+')[0]}",
         run=build_simulation(deployed, rung.recipe, rung.overrides),
+        detection=trained.detection,
     )
 
 

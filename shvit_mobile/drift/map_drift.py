@@ -1,4 +1,7 @@
-"""Measures the drift of maps: sums over images, because the maps of many images do not fit into memory."""
+"""Measures the drift of maps, and of the boxes that they stand for, in one pass over the images.
+
+Of maps only sums are kept, because the maps of many images do not fit into memory.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shvit_mobile.contracts.drift_row import DriftRow, EmulatedCPU, Execution, MapDrift
+from shvit_mobile.contracts.detection import Detection
+from shvit_mobile.contracts.drift_row import (
+    AveragePrecisionDrift,
+    BoxAgreement,
+    DriftRow,
+    EmulatedCPU,
+    Execution,
+    MapDrift,
+)
 from shvit_mobile.contracts.image_use import SkippedImages
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.deploy.verification import list_tensors
+from shvit_mobile.detection.average_precision import BoxEvaluation
+from shvit_mobile.drift.box_drift import BoxComparison
 from shvit_mobile.errors import BadArtifact, BadCheckpoint, BadImages, ShapeMismatch, ShvitError
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import SkippedImage, group_undecodable, iterate_batches
@@ -27,7 +40,10 @@ _IMAGES_AT_ONCE = 32
 
 @dataclass(frozen=True)
 class MapSource:
-    """What computes the maps that are compared; the fields are those of a drift row."""
+    """What computes the maps that are compared; the fields are those of a drift row.
+
+    `detection` says how the maps of a detector become boxes, which are compared too.
+    """
 
     artifact: str
     target: str
@@ -37,6 +53,7 @@ class MapSource:
     run: OutputsFunction
     artifact_sha256: str | None = None
     cpu: EmulatedCPU | None = None
+    detection: Detection | None = None
 
 
 class MapErrors:
@@ -94,7 +111,7 @@ def compare_maps(
     Args:
         sources: The artifacts.
         trained: Their float model, which returns a tuple of maps.
-        images: The images; labels are ignored.
+        images: The images; classes are ignored, and boxes count for detectors.
         preprocessing: The preprocessing of the artifacts.
         names: The names of the maps.
         progress: Called with the files done and all files after each batch.
@@ -103,20 +120,24 @@ def compare_maps(
         A row for each source, and the images that could not be decoded.
 
     Raises:
-        BadImages: If no image can be decoded.
+        BadImages: If no image can be decoded, or the boxes of the images are of other images.
         BadArtifact: If a value of an artifact is not finite.
         BadCheckpoint: If a value of the float model is not finite.
         ShapeMismatch: If an artifact's map has another shape than the float model's.
+        ToolMissing: If the images have boxes, and pycocotools is not installed.
     """
+    boxes = BoxComparison([source.detection for source in sources], names, preprocessing)
     errors = [{name: MapErrors() for name in names} for _ in sources]
     count, skipped = 0, list[SkippedImage]()
     for chunk in iterate_batches(images, preprocessing, size=choose_batch_size(_IMAGES_AT_ONCE, preprocessing.size)):
         if len(chunk.pixels):
             reference = dict(zip(names, _run_float_model(trained, preprocessing, chunk.pixels), strict=True))
             _check_values(reference, reference, "The float model", BadCheckpoint)
-            for source, sums in zip(sources, errors, strict=True):
+            boxes.add_pictures(zip(chunk.files, chunk.sizes, strict=True), reference)
+            for place, (source, sums) in enumerate(zip(sources, errors, strict=True)):
                 outputs = source.run(chunk.pixels)
                 _check_values(outputs, reference, source.artifact, BadArtifact)
+                boxes.add_found(place, outputs)
                 for name in names:
                     sums[name].update(reference[name], outputs[name])
         count += len(chunk.pixels)
@@ -126,14 +147,41 @@ def compare_maps(
     if not count:
         raise BadImages("There are no images to compare on.", why="Every metric of drift is a mean over images.")
     groups = group_undecodable(images, skipped)
+    figures = boxes.build_figures(images, len(trained.labels))
     rows = [
-        _build_row(source, [sums[name].build_drift(name) for name in names], count, len(skipped))
-        for source, sums in zip(sources, errors, strict=True)
+        _build_row(source, [sums[name].build_drift(name) for name in names], count, len(skipped), *found)
+        for source, sums, found in zip(sources, errors, figures, strict=True)
     ]
     return rows, groups
 
 
-def _build_row(source: MapSource, maps: list[MapDrift], images: int, skipped: int) -> DriftRow:
+def evaluate_float_detector(
+    trained: TrainedModel, images: ImageSet, *, progress: ProgressCallback | None = None
+) -> BoxEvaluation | None:
+    """Hold the boxes of a float detector against those that the images have; None if these are not known.
+
+    Args, raises: As for `compare_maps`.
+    """
+    names, preprocessing, done = trained.map_names, trained.preprocessing, 0
+    boxes = BoxComparison([trained.detection], names, preprocessing)
+    for chunk in iterate_batches(images, preprocessing, size=choose_batch_size(_IMAGES_AT_ONCE, preprocessing.size)):
+        reference = dict(zip(names, _run_float_model(trained, preprocessing, chunk.pixels), strict=True))
+        _check_values(reference, reference, "The float model", BadCheckpoint)
+        boxes.add_pictures(zip(chunk.files, chunk.sizes, strict=True), reference)
+        done += len(chunk.files) + len(chunk.skipped)
+        if progress is not None:
+            progress(done, len(images))
+    return boxes.evaluate_float_model(images, len(trained.labels))
+
+
+def _build_row(
+    source: MapSource,
+    maps: list[MapDrift],
+    images: int,
+    skipped: int,
+    boxes: BoxAgreement | None,
+    average_precision: AveragePrecisionDrift | None,
+) -> DriftRow:
     return DriftRow(
         artifact=source.artifact,
         target=source.target,
@@ -147,6 +195,8 @@ def _build_row(source: MapSource, maps: list[MapDrift], images: int, skipped: in
         sqnr_db=min(one.sqnr_db for one in maps),
         max_abs_error=max(one.max_abs_error for one in maps),
         maps=tuple(maps),
+        boxes=boxes,
+        average_precision=average_precision,
     )
 
 

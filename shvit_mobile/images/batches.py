@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ class _ImageBatch:
         pixels: uint8, shape (images, height, width, 3), from `Preprocessing.preprocess_image`; at least one image.
         labels: Class indices, int64, shape (images,); None without labels.
         files: The files of the images.
+        sizes: (height, width) of each upright picture, before preprocessing.
         skipped: The files next to them that could not be decoded. Over all batches, each file is once in `files` or
             once in `skipped`.
     """
@@ -45,6 +47,7 @@ class _ImageBatch:
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64] | None
     files: tuple[Path, ...]
+    sizes: tuple[tuple[int, int], ...]
     skipped: tuple[SkippedImage, ...]
 
 
@@ -100,8 +103,7 @@ def _generate_batches(
             if len(batch.pixels) == size:
                 yield batch.build(images)
                 batch = _BatchBuilder()
-            batch.pixels.append(result)
-            batch.indices.append(index)
+            batch.add(index, result)
         if progress:
             progress(index + 1, len(images))
     check_majority(images.root, len(images) - len(skipped), group_undecodable(images, skipped))
@@ -113,27 +115,39 @@ def group_undecodable(images: ImageSet, skipped: Iterable[SkippedImage]) -> tupl
     return group_skipped(sorted((image.file.relative_to(images.root).as_posix(), image.reason) for image in skipped))
 
 
+class _Picture(NamedTuple):
+    """Preprocessed pixels, uint8, shape (height, width, 3), and the picture's own (height, width)."""
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
+
+
 @dataclass
 class _BatchBuilder:
     """A batch in progress."""
 
     pixels: list[NDArray[np.uint8]] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
     skipped: list[SkippedImage] = field(default_factory=list)
+
+    def add(self, index: int, picture: "_Picture") -> None:
+        self.pixels.append(picture.pixels)
+        self.sizes.append(picture.size)
+        self.indices.append(index)
 
     def build(self, images: ImageSet) -> _ImageBatch:
         labels = None if images.labels is None else np.array([images.labels[i] for i in self.indices], dtype=np.int64)
-        return _ImageBatch(
-            np.stack(self.pixels), labels, tuple(images.files[i] for i in self.indices), tuple(self.skipped)
-        )
+        files = tuple(images.files[i] for i in self.indices)
+        return _ImageBatch(np.stack(self.pixels), labels, files, tuple(self.sizes), tuple(self.skipped))
 
 
 def _decode_in_order(
     files: tuple[Path, ...], preprocessing: Preprocessing, workers: int
-) -> Iterator[NDArray[np.uint8] | SkippedImage]:
-    """Yield the pixels of each file or the reason to skip it; at most three files per worker are in memory."""
+) -> Iterator[_Picture | SkippedImage]:
+    """Yield each picture or the reason to skip it; at most three files per worker are in memory."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    waiting: deque[Future[NDArray[np.uint8] | SkippedImage]] = deque()
+    waiting: deque[Future[_Picture | SkippedImage]] = deque()
     try:
         for file in files:
             if len(waiting) == 3 * workers:
@@ -145,9 +159,10 @@ def _decode_in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def _load_pixels(file: Path, preprocessing: Preprocessing) -> NDArray[np.uint8] | SkippedImage:
+def _load_pixels(file: Path, preprocessing: Preprocessing) -> _Picture | SkippedImage:
     try:
-        return preprocessing.preprocess_image(decode_image(file))
+        image = decode_image(file)
+        return _Picture(preprocessing.preprocess_image(image), (image.height, image.width))
     except UndecodableImage as reason:
         return SkippedImage(file, reason.reason)
     except BadImages as reason:

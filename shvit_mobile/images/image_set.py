@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from unicodedata import normalize
@@ -13,6 +13,7 @@ from unicodedata import normalize
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.image_use import ClassMapping, ImageUse, SkippedImages
 from shvit_mobile.contracts.paths import AnyPath
+from shvit_mobile.detection.average_precision import TrueBoxes
 from shvit_mobile.errors import BadImages
 from shvit_mobile.images.accounting import group_skipped, merge_skipped
 from shvit_mobile.images.class_names import (
@@ -49,6 +50,7 @@ class ImageSet:
         skipped: The files below `root` that cannot be used.
         found: The number of files below `root`, those among them; None if it is the number of `files`.
         requested: The size of the sample that was asked for; None if the set is not a sample.
+        true_boxes: The boxes in each of the files, for detectors; None without them.
     """
 
     root: Path
@@ -60,6 +62,7 @@ class ImageSet:
     skipped: tuple[SkippedImages, ...] = ()
     found: int | None = None
     requested: int | None = None
+    true_boxes: Mapping[Path, TrueBoxes] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.files):

@@ -51,7 +51,7 @@ def search_recipe(
     Args:
         recipe: A static int8 recipe. Layers that it keeps in float stay in float.
         sensitivity: The sensitivity of this recipe.
-        images: The images to verify the budget on; with labels if it limits the drop of top-1.
+        images: The images to verify the budget on; with labels or boxes if it limits a drop.
         gate: The budget: one or more limits. A value equal to its limit holds it.
         cost: What a layer in float costs: see `LayerCosts`. Latency is measured on this machine.
         known_points: Points of the same model, recipe and images, which are not run again.
@@ -60,7 +60,7 @@ def search_recipe(
         progress: Called with each point that ran.
 
     Raises:
-        MissingParameter: If the budget has no limit, or limits the drop of top-1 and the images have no labels.
+        MissingParameter: If the budget has no limit, or limits a drop and the images have no labels.
         ConflictingParameters: If `sensitivity` belongs to another model or recipe.
         BudgetMissed: If the budget does not hold even with all layers in float.
         BadImages, BadRecipe: As `compare` and `lower`.
@@ -143,7 +143,7 @@ def evaluate_recipe(
     """Hold the recipe itself against the budget; `search_recipe` takes the point as a known one.
 
     Raises:
-        InvalidConfig: If the budget limits the drop of top-1 and the images have no labels.
+        InvalidConfig: If the budget limits a drop and the images have no labels.
         BadImages, BadRecipe: As `compare` and `lower`.
     """
     row = _measure_drift(deployed, recipe, images, overrides, reference)
@@ -307,12 +307,13 @@ def _check_search_inputs(
         raise MissingParameter(
             "The budget has no limit.", why="A search needs one.", hint="Set `max_drop=0.5`.", parameter="max_drop"
         )
-    if gate.top1_limit and images.labels is None:
+    classifies = deployed.trained.task == "classify"
+    if gate.label_limit and (images.labels if classifies else images.true_boxes) is None:
         raise MissingParameter(
-            f"`{gate.top1_limit}` is given, but the {len(images)} images in {images.root} have no labels.",
-            why="Without labels there is no top-1.",
-            hint="Give labelled images, or set `min_agreement=0.985`.",
-            parameter="labels_csv",
+            f"`{gate.label_limit}` is given, but the {len(images)} images in {images.root} have no labels.",
+            why="Without labels the right answers are unknown.",
+            hint=f"Give labelled images, or set `{'min_agreement=0.985' if classifies else 'min_box_agreement=0.9'}`.",
+            parameter="labels_csv" if classifies else "labels_coco",
         )
     if (sensitivity.checkpoint_sha256, sensitivity.recipe_sha256) != (deployed.trained.sha256, recipe.sha256):
         raise ConflictingParameters(
@@ -327,7 +328,7 @@ def evaluate_budget(row: DriftRow, gate: Gate) -> BudgetStatus:
     """Return whether a row holds the budget, and whether its images are enough to be sure.
 
     Raises:
-        InvalidConfig: If the budget limits the drop of top-1 and the images have no labels.
+        InvalidConfig: If the budget limits a drop and the images have no labels.
     """
     if find_violations(row, gate):
         return "not held"

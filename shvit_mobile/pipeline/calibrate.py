@@ -117,7 +117,8 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
     chosen = config.sample_calibration_images(images)
     verification = _open_verification_images(config, trained, images, chosen) if gate else None
     labelled = verification if verification and verification.labels else _label_by_name(chosen, trained)
-    labelled = labelled if trained.task == "classify" else None
+    if trained.task != "classify":
+        labelled = verification if verification and verification.true_boxes else None
     run = run_float_model(trained, labelled, steps, accept_baseline=config.accept_baseline) if labelled else None
     if run:
         run.check()
@@ -158,14 +159,21 @@ def _check_calibrate_config(config: CalibrateConfig) -> None:
             why="Sensitivity says which layer to give up first.",
             parameter="sensitivity",
         )
-    for name in ("validation", "labels_csv", "validation_count"):
+    for name in ("validation", "labels_csv", "labels_coco", "validation_count"):
         if config.gate is None and getattr(config, name) is not None:
             raise MissingParameter(
                 f"`{name}` is given without a budget.",
                 why="A budget is verified on these images.",
-                hint="Set `max_drop=0.5`; `min_agreement=0.99` without labels; `min_sqnr=25` for maps.",
+                hint="Set `max_drop=0.5`; `min_agreement=0.99` or `min_box_agreement=0.9` without labels; "
+                "`min_sqnr=25` for maps.",
                 parameter=name,
             )
+    if config.labels_coco is not None and config.validation is None:
+        raise MissingParameter(
+            "`labels_coco` is given without `validation`.",
+            why="Its file names are relative to a folder of images.",
+            parameter="validation",
+        )
 
 
 def _open_verification_images(
@@ -173,7 +181,9 @@ def _open_verification_images(
 ) -> ImageSet:
     """Return the images that verify the budget: given ones, the demo's, or those that calibration leaves over."""
     if config.validation is not None or config.checkpoint is None:
-        return config.open_validation_images(config.validation or defaults.VALIDATION_IMAGES, trained.labels)
+        return config.open_validation_images(
+            config.validation or defaults.VALIDATION_IMAGES, trained.labels, trained.task
+        )
     rest = images.exclude(chosen)
     if len(rest) < defaults.MIN_VERIFICATION_COUNT:
         raise InvalidConfig(
@@ -183,8 +193,9 @@ def _open_verification_images(
             parameter="validation",
         )
     # Opened again with the model's labels; agreement needs none, so that folders of any name do.
-    labelled = open_given(images.root, trained.labels) if config.gate and config.gate.top1_limit else images
-    unseen = config.open_validation_images(labelled, trained.labels).exclude(chosen)
+    by_class = trained.task == "classify" and config.gate and config.gate.label_limit
+    labelled = open_given(images.root, trained.labels) if by_class else images
+    unseen = config.open_validation_images(labelled, trained.labels, trained.task).exclude(chosen)
     return unseen.sample(min(defaults.MAX_VERIFICATION_COUNT, len(rest)), 0)
 
 

@@ -34,6 +34,29 @@ if TYPE_CHECKING:
 _MIN_IMAGES_FOR_MSE = 32
 # With fewer, the ranges of other images may be larger.
 _MIN_CALIBRATION_IMAGES = 100
+_LIMITS = ("max_drop", "min_agreement", "min_top1", "min_sqnr", "min_box_agreement")
+# The tasks for which an option means something; other options mean something for all.
+_TASKS_OF_OPTIONS: dict[str, tuple[Task, ...]] = {
+    "labels_csv": ("classify",),
+    "labels_coco": ("detect",),
+    "min_agreement": ("classify",),
+    "min_top1": ("classify",),
+    "max_drop": ("classify", "detect"),
+    "min_box_agreement": ("detect",),
+}
+# Why an option means nothing for a task, and what does instead.
+_INSTEAD: dict[Task, tuple[str, str]] = {
+    "classify": (
+        "A classifier finds no boxes.",
+        "Limit the drop of top-1 or the agreement: `max_drop`, `min_agreement`.",
+    ),
+    "features": ("Maps have no classes and no boxes.", "Limit the SQNR of each map: `min_sqnr=25`."),
+    "detect": (
+        "A detector finds boxes, and a picture has several.",
+        "Give boxes by `labels_coco`; limit the drop of AP, the boxes that both find, or the SQNR of each map: "
+        "`max_drop`, `min_box_agreement`, `min_sqnr=25`.",
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,23 +250,28 @@ class GateOptions:
     Attributes:
         validation: A folder with a folder for each class, or an `ImageSet`; without labels, only agreement is measured.
         labels_csv: A CSV of file and label for these images.
+        labels_coco: A COCO annotation file with the boxes in these images, for detectors.
         validation_count: How many of them to use (default: all).
         validation_seed: The seed for sampling them.
-        max_drop: How many points of top-1 may be lost, 0 to 100; needs labels.
+        max_drop: How many points of top-1, or of a detector's average precision, may be lost, 0 to 100; needs labels.
         min_agreement: The share of images on which artifact and float model must choose the same class, 0 to 1.
         min_top1: The share of images that artifacts must get right, 0 to 1; needs labels.
         min_sqnr: The SQNR, in dB, that the logits or each map must have at least.
-        accept_baseline: Accept a float model whose top-1 on these images is no better than chance.
+        min_box_agreement: Of the boxes that a detector or its float model finds, the share that both must find, 0 to 1.
+        accept_baseline: Accept a float model whose top-1 on these images is no better than chance, or a detector that
+            finds almost none of their boxes.
     """
 
     validation: AnyPath | ImageSet | None = None
     labels_csv: AnyPath | None = None
+    labels_coco: AnyPath | None = None
     validation_count: int | None = None
     validation_seed: int = 0
     max_drop: float | None = None
     min_agreement: float | None = None
     min_top1: float | None = None
     min_sqnr: float | None = None
+    min_box_agreement: float | None = None
     accept_baseline: bool = False
 
     @property
@@ -253,7 +281,7 @@ class GateOptions:
         Raises:
             InvalidValue: If a limit is out of range.
         """
-        limits = {name: getattr(self, name) for name in ("max_drop", "min_agreement", "min_top1", "min_sqnr")}
+        limits = {name: getattr(self, name) for name in _LIMITS}
         if all(limit is None for limit in limits.values()):
             return None
 
@@ -262,17 +290,11 @@ class GateOptions:
         return Gate(**limits)
 
     def check_task(self, task: Task) -> None:
-        """Raise `NotSupported` if an option about classes is given, and the task has none."""
-        name = None if task == "classify" else (self.gate and self.gate.class_limit)
-        if task != "classify" and self.labels_csv is not None:
-            name = "labels_csv"
-        if name:
-            raise NotSupported(
-                f"`{name}` is given for the task {task}.",
-                why="Maps have no classes.",
-                hint="Limit the SQNR of each map: `min_sqnr=25`.",
-                parameter=name,
-            )
+        """Raise `NotSupported` if an option is given that means nothing for the task."""
+        for name, tasks in _TASKS_OF_OPTIONS.items():
+            if getattr(self, name) is not None and task not in tasks:
+                why, hint = _INSTEAD[task]
+                raise NotSupported(f"`{name}` is given for the task {task}.", why=why, hint=hint, parameter=name)
 
     def resolve_validation(self, *, demo: bool) -> AnyPath | ImageSet | None:
         """Return what to compare on: for the demo model with a gate its own images, where no others are given.
@@ -284,7 +306,7 @@ class GateOptions:
             return self.validation
         if self.gate and demo:
             return defaults.VALIDATION_IMAGES
-        named = {"labels_csv": self.labels_csv, "validation_count": self.validation_count}
+        named = {name: getattr(self, name) for name in ("labels_csv", "labels_coco", "validation_count")}
         reason = next((f"`{name}` is given" for name, value in named.items() if value is not None), None)
         if reason or self.gate:
             raise MissingParameter(
@@ -295,28 +317,57 @@ class GateOptions:
             )
         return None
 
-    def open_validation_images(self, source: AnyPath | ImageSet, labels: Sequence[str]) -> ImageSet:
-        """Return the images to compare on, with their classes among `labels`; without classes if there are no labels.
+    def open_validation_images(
+        self, source: AnyPath | ImageSet, labels: Sequence[str], task: Task = "classify"
+    ) -> ImageSet:
+        """Return the images to compare on, with what the task can be held against: classes among `labels`, or boxes.
 
         Raises:
-            MissingParameter: If the gate is on top-1 and the images have no labels.
-            BadImages: As `open_images`.
+            MissingParameter: If the gate needs labels and the images have none.
+            ConflictingParameters: If `labels_coco` is given with an `ImageSet`.
+            BadImages: As `open_images` and `open_coco_images`.
+            ToolMissing: As `open_coco_images`.
         """
-        images = open_given(source, labels or None, self.labels_csv, parameter="validation")
-        if not labels:
-            images = replace(images, labels=None, classes=(), mapping=None)
-        gate = self.gate
-        if gate and gate.top1_limit and images.labels is None:
+        images = (
+            open_given(source, labels or None, self.labels_csv, parameter="validation")
+            if task == "classify"
+            else self._open_without_classes(source, labels)
+        )
+        known, option, instead = (
+            (images.labels, "labels_csv", "put them in a folder for each class, or use `min_agreement`")
+            if task == "classify"
+            else (images.true_boxes, "labels_coco", "or use `min_box_agreement`")
+        )
+        if self.gate and self.gate.label_limit and known is None:
             raise MissingParameter(
-                f"`{gate.top1_limit}` is given, but the images in {images.root} have no labels.",
+                f"`{self.gate.label_limit}` is given, but the images in {images.root} have no labels.",
                 why="Without labels the right answers are unknown.",
-                hint="Put them in a folder for each class, give `labels_csv`, or use `min_agreement`.",
-                parameter="labels_csv",
+                hint=f"Give `{option}`, {instead}.",
+                parameter=option,
             )
         count = self.validation_count
         if count is None:
             return images
         return replace(images, requested=count) if count >= len(images) else images.sample(count, self.validation_seed)
+
+    def _open_without_classes(self, source: AnyPath | ImageSet, labels: Sequence[str]) -> ImageSet:
+        """Return the images for maps, with their boxes if these are given."""
+        from shvit_mobile.images.image_set import ImageSet
+
+        if self.labels_coco is None:
+            images = open_given(source, parameter="validation")
+            return replace(images, labels=None, classes=(), mapping=images.mapping if images.true_boxes else None)
+        if isinstance(source, ImageSet):
+            raise ConflictingParameters(
+                "`labels_coco` is given with an `ImageSet`.",
+                why="It says which pictures of a folder there are.",
+                hint="Give the folder, or open it: open_coco_images(folder, file, labels).",
+                parameter="labels_coco",
+            )
+
+        from shvit_mobile.images.coco_boxes import open_coco_images
+
+        return open_coco_images(source, self.labels_coco, labels)
 
 
 def open_given(

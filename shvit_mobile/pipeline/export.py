@@ -268,16 +268,20 @@ def export(config: ExportConfig, progress: StepCallback | None = None) -> Export
         progress: Called as `Steps` says.
 
     Raises:
-        BaselineFailed: If the float model does not recognize the labelled images; nothing is written.
+        BaselineFailed: If the float model does not recognize the labelled images, or does not find their boxes; nothing
+            is written.
         ShvitError: If anything is in the way; most of it before any work begins.
     """
     steps = Steps(progress)
     plan = plan_export(config, steps)
     precisions = tuple(dict.fromkeys(job.precision for job in plan.jobs))
+    runs_float_model = plan.validation is not None and (
+        plan.trained.task == "classify" or plan.validation.true_boxes is not None
+    )
     compared = 0 if plan.validation is None else 1 + len(plan.jobs)
     steps.expect(3 + len(precisions) + len(plan.jobs) + compared)
     float_run = None
-    if plan.validation is not None and plan.trained.task == "classify":
+    if plan.validation is not None and runs_float_model:
         float_run = run_float_model(plan.trained, plan.validation, steps, accept_baseline=config.accept_baseline)
         float_run.check()
     deployed = plan.deployed or _fold(plan.trained, steps)
@@ -380,7 +384,7 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
                 load_wide_gamut_drawing(),
             )
         )
-        images = None if validation is None else config.open_validation_images(validation, trained.labels)
+        images = None if validation is None else config.open_validation_images(validation, trained.labels, trained.task)
     return ExportPlan(config, trained, jobs, recipe, calibration, images, goldens, paths, card, skipped, deployed)
 
 

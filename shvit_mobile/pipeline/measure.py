@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from shvit_mobile.contracts.artifact import Artifact
@@ -14,14 +14,15 @@ from shvit_mobile.contracts.image_use import SkippedImages
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.drift import compare
 from shvit_mobile.drift.answer_changes import find_prediction_changes
-from shvit_mobile.drift.baseline import check_baseline
+from shvit_mobile.drift.baseline import check_baseline, check_detector_baseline
 from shvit_mobile.drift.gates import Gate, evaluate_gate
 from shvit_mobile.drift.ladder import SimulatedRung, build_rung_source, compare_simulated_rung
-from shvit_mobile.drift.map_drift import compare_maps
+from shvit_mobile.drift.map_drift import compare_maps, evaluate_float_detector
 from shvit_mobile.errors import BaselineFailed
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.pipeline.steps import Steps
+from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.threads import use_one_thread_per_kernel
 
@@ -81,12 +82,12 @@ class FloatRun:
     """What running the float model on some images showed.
 
     Attributes:
-        reference: Its logits.
+        reference: Its logits; None for a detector, whose maps do not fit into memory.
         baseline: The verdict on the float model itself, as `check_baseline` returns it.
         notes: How the images got their classes, and the notes of the model, a sentence each.
     """
 
-    reference: compare.FloatReference
+    reference: compare.FloatReference | None
     baseline: GateVerdict | None
     notes: tuple[str, ...] = ()
 
@@ -113,18 +114,32 @@ def run_float_model(
     """Run the float model, and check that it recognizes the images where they have labels.
 
     Args:
-        images: Without labels, or labelled with the model's classes.
+        images: Without labels, or labelled with the model's classes; for a detector, with boxes.
         preprocessing: That of the artifacts (default: the model's).
         accept_baseline: Only note what is wrong with the float model.
 
     Raises:
         BadImages, BadCheckpoint: As `compute_float_reference`.
     """
+    reference = None
     with steps.step("Running the float model") as progress:
-        reference = compare.compute_float_reference(trained, images, preprocessing=preprocessing, progress=progress)
-        baseline = check_baseline(trained, images, reference, accept=accept_baseline)
+        if trained.task == "classify":
+            reference = compare.compute_float_reference(trained, images, preprocessing=preprocessing, progress=progress)
+            baseline = check_baseline(trained, images, reference, accept=accept_baseline)
+        else:
+            baseline = _check_float_detector(trained, images, progress, accept=accept_baseline)
     mapping = (images.mapping.sentence,) if images.mapping else ()
     return FloatRun(reference, baseline, (*mapping, *trained.notes))
+
+
+def _check_float_detector(
+    trained: TrainedModel, images: ImageSet, progress: ProgressCallback, *, accept: bool
+) -> GateVerdict | None:
+    """Return the verdict on a float detector; None where it finds the boxes in the images, or they are not known."""
+    found = evaluate_float_detector(trained, images, progress=progress)
+    if found is None:
+        return None
+    return check_detector_baseline(found.precision.at_50, found.true_boxes, found.pictures, accept=accept)
 
 
 @use_one_thread_per_kernel()
@@ -160,14 +175,15 @@ def measure(
         compare.check_origin(artifact, trained)
         compare.check_classes(images, artifact, trained)
     if trained.task != "classify":
-        return _measure_maps(artifacts, trained, image_sets[0], steps, rungs, cpus)
-    runs = {float_run.reference.preprocessing: float_run} if float_run else {}
+        measured = _measure_maps(artifacts, trained, image_sets[0], steps, rungs, cpus)
+        return replace(measured, baseline=_check_detector_rows(measured.rows, accept=accept_baseline))
+    runs = {float_run.reference.preprocessing: float_run} if float_run and float_run.reference else {}
     for preprocessing in dict.fromkeys(artifact.manifest.preprocessing for artifact in artifacts):
         if preprocessing not in runs:
             runs[preprocessing] = run_float_model(
                 trained, image_sets[0], steps, preprocessing=preprocessing, accept_baseline=accept_baseline
             )
-    references = {preprocessing: run.reference for preprocessing, run in runs.items()}
+    references = {preprocessing: run.reference for preprocessing, run in runs.items() if run.reference}
     result = Measurements(
         skipped=list(next((reference.skipped for reference in references.values()), ())),
         baseline=next((run.baseline for run in runs.values() if run.baseline), None),
@@ -192,6 +208,13 @@ def measure(
             result.rows.append(row)
             result.divergences.append(divergence)
     return result
+
+
+def _check_detector_rows(rows: Sequence[DriftRow], *, accept: bool) -> GateVerdict | None:
+    """Return the verdict on the float detector that rows were compared with; None where it finds the boxes."""
+    known = [(row.average_precision, row.images) for row in rows if row.average_precision]
+    verdicts = (check_detector_baseline(one.float_ap50, one.true_boxes, images, accept=accept) for one, images in known)
+    return next((verdict for verdict in verdicts if verdict), None)
 
 
 def _measure_maps(

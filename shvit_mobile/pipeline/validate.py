@@ -124,7 +124,7 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
     artifacts = list(sort_by_target(artifacts)) if config.ladder else artifacts
     rungs = list_simulated_rungs(artifacts) if config.ladder else ()
     source = VALIDATION_IMAGES if config.validation is None else config.validation
-    sets = [config.open_validation_images(source, artifact.manifest.labels) for artifact in artifacts]
+    sets = [config.open_validation_images(source, artifact.manifest.labels, task) for artifact in artifacts]
     inside = (config.layers + config.ranges) * len(artifacts)
     steps.expect(3 + count_steps(artifacts, rungs, cpus) + inside)
     measured = measure(
@@ -175,7 +175,8 @@ def _check_validate_config(config: ValidateConfig) -> None:
         raise MissingParameter("No artifacts are given.", parameter="artifacts")
     check_positive(validation_count=config.validation_count)
     check_output_file(config.report, overwrite=config.overwrite)
-    if config.validation is None and (config.checkpoint is not None or config.labels_csv is not None):
+    given = (config.checkpoint, config.labels_csv, config.labels_coco)
+    if config.validation is None and any(one is not None for one in given):
         raise MissingParameter(
             "No images are given for `validation`.",
             why="Artifact and checkpoint are compared on images.",

@@ -8,7 +8,7 @@ from math import inf, isfinite, isnan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shvit_mobile.contracts.drift_row import DriftRow, Execution, ProportionEstimate
+    from shvit_mobile.contracts.drift_row import AveragePrecisionDrift, DriftRow, Execution, ProportionEstimate
 
 NO_VALUE = "–"
 MINUS = "\N{MINUS SIGN}"
@@ -80,13 +80,24 @@ def format_share(share: ProportionEstimate | None, pattern: str = "{} ({})") -> 
 
 
 def format_points(value: float | None) -> str:
-    """Return points of top-1."""
+    """Return points of top-1 or of average precision."""
     return NO_VALUE if value is None else format_number(value, 2)
 
 
 def format_drop_interval(row: DriftRow) -> str:
     low, high = row.top1_drop_interval or (None, None)
     return "" if low is None or high is None else f"{format_points(low)} to {format_points(high)}"
+
+
+def format_ap(value: float | None) -> str:
+    """Return an average precision in percent; one below 100 never reads as 100."""
+    return NO_VALUE if value is None else format_percent(value / 100, 2)
+
+
+def format_ap_drop(drift: AveragePrecisionDrift, pattern: str = "{} ({})") -> str:
+    """Return the drop of average precision in points, with its interval."""
+    low, high = map(format_points, drift.drop_interval)
+    return pattern.format(format_points(drift.drop), f"{low} to {high}")
 
 
 def format_decibels(value: float) -> str:

@@ -26,7 +26,7 @@ from shvit_mobile.report.formatting import (
     format_target,
     pluralize,
 )
-from shvit_mobile.report.sentences import describe_map_drift
+from shvit_mobile.report.sentences import describe_row_details
 from shvit_mobile.targets.delegation import describe_delegation
 
 # The file that Hugging Face shows.
@@ -215,7 +215,7 @@ def _format_drift(manifests: Sequence[Manifest]) -> Iterator[str]:
         )
         if has_maps:
             yield "\n".join(
-                f"- {_format_code(row.artifact)}, {describe_map_drift(drift)}" for row in rows for drift in row.maps
+                f"- {_format_code(row.artifact)}, {line}" for row in rows for line in describe_row_details(row)
             )
         yield "\n".join(
             f"- `{how}`: {sentence}"

@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shvit_mobile.report.formatting import (
+    format_ap,
+    format_ap_drop,
     format_cosine,
     format_decibels,
+    format_interval,
     format_number,
     format_percent,
     format_significant,
+    format_thousands,
     join_words,
     pluralize,
 )
 
 if TYPE_CHECKING:
     from shvit_mobile.contracts.drift_report import CrossRuntimeDivergence, LayerReport, NeededImages, RangeReport
-    from shvit_mobile.contracts.drift_row import MapDrift, McNemar
+    from shvit_mobile.contracts.drift_row import AveragePrecisionDrift, BoxAgreement, DriftRow, MapDrift, McNemar
 
 _SIGNIFICANCE_LEVEL = 0.05
 NAMED_LAYERS = 5
@@ -43,6 +47,41 @@ def describe_map_drift(drift: MapDrift) -> str:
         f"{drift.name}: {format_decibels(drift.sqnr_db)} dB, cosine {format_cosine(drift.cosine)}, worst channel "
         f"{drift.worst_channel} {format_decibels(drift.worst_channel_db)} dB"
     )
+
+
+def describe_box_agreement(boxes: BoxAgreement) -> str:
+    """Describe how many boxes a detector shares with its float model, in one line."""
+    share = boxes.agreement
+    if share is None:
+        return f"boxes: neither model finds any with a score above {boxes.score_threshold:g}"
+    pairs = (
+        f", mean IoU {format_number(boxes.mean_iou, 3)}, scores differ by up to "
+        f"{format_significant(boxes.max_score_difference)}"
+        if boxes.mean_iou is not None
+        else ""
+    )
+    found = pluralize(boxes.float_boxes, "box", "boxes")
+    return (
+        f"boxes with a score above {boxes.score_threshold:g}: {found} of the float model, "
+        f"{format_thousands(boxes.boxes)} of the artifact, {format_percent(share.value, 2)}% found by both "
+        f"({format_interval(share)}){pairs}"
+    )
+
+
+def describe_average_precision(drift: AveragePrecisionDrift) -> str:
+    """Describe how well a detector and its float model find the true boxes, in one line."""
+    return (
+        f"AP {format_ap(drift.ap)}% (float model {format_ap(drift.float_ap)}%), drop {format_ap_drop(drift)} points; "
+        f"at an IoU of 0.5 {format_ap(drift.ap50)}% ({format_ap(drift.float_ap50)}%); "
+        f"{pluralize(drift.true_boxes, 'true box', 'true boxes')}"
+    )
+
+
+def describe_row_details(row: DriftRow) -> tuple[str, ...]:
+    """Describe each map of a row, and the boxes of a detector, a line each; nothing for a classifier."""
+    boxes = (describe_box_agreement(row.boxes),) if row.boxes else ()
+    precision = (describe_average_precision(row.average_precision),) if row.average_precision else ()
+    return (*precision, *boxes, *map(describe_map_drift, row.maps))
 
 
 def describe_mcnemar(test: McNemar) -> str:

@@ -62,6 +62,10 @@ def _describe_drift(row: DriftRow) -> str:
         worst = (
             f"Every map has an SQNR of {format_decibels(row.sqnr_db)} dB or more on {pluralize(row.images, 'image')}"
         )
+        if row.boxes and row.boxes.agreement:
+            worst += f"; {format_percent(row.boxes.agreement.value)}% of the boxes are found by both models"
+        if row.average_precision:
+            worst += f"; AP drops by {format_points(row.average_precision.drop)} points"
         return f"{worst}. {capitalize_sentence(EXECUTION_PHRASES[row.how])}."
     agreement = (
         f"Same class as the float model on {format_percent(row.agreement.value)}% of {pluralize(row.images, 'image')}"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.drift_row import AveragePrecisionDrift, BoxAgreement, DriftRow, MapDrift
 from shvit_mobile.drift.gates import Gate, evaluate_gate, find_caveats, find_violations
 from shvit_mobile.drift.intervals import (
     compute_drop_interval,
@@ -17,7 +17,7 @@ from shvit_mobile.drift.intervals import (
     estimate_images_for_drop,
     estimate_images_for_proportion,
 )
-from shvit_mobile.errors import InvalidValue, MissingParameter
+from shvit_mobile.errors import InvalidValue, MissingParameter, NotSupported
 
 
 def build_row(*, images=500, lost=0, gained=0, agreeing=None, labelled=True, **figures):
@@ -146,3 +146,92 @@ def test_a_limit_that_no_figure_could_meet_or_miss_is_refused(limit):
     with pytest.raises(InvalidValue) as refused:
         Gate(**limit)
     assert refused.value.parameter == name
+
+
+def build_detector_row(*, float_boxes=200, boxes=200, matched=200, precision=None):
+    """The row of a detector with these boxes, and with (AP, AP of the float model, interval of the drop)."""
+    found = float_boxes + boxes - matched
+    figures = {}
+    if precision is not None:
+        ap, float_ap, interval = precision
+        figures["average_precision"] = AveragePrecisionDrift(
+            true_boxes=500,
+            ap=ap,
+            float_ap=float_ap,
+            ap50=ap,
+            float_ap50=float_ap,
+            drop=float_ap - ap,
+            drop_interval=interval,
+        )
+    return DriftRow(
+        artifact="tiny-detect-64-onnx-int8.onnx",
+        target="onnx",
+        precision="int8",
+        how="native",
+        engine="onnxruntime 1.23",
+        images=50,
+        sqnr_db=30.0,
+        max_abs_error=0.25,
+        maps=[
+            MapDrift(
+                name="scores16", sqnr_db=30.0, cosine=0.99, worst_channel=0, worst_channel_db=20.0, max_abs_error=0.25
+            )
+        ],
+        boxes=BoxAgreement(
+            score_threshold=0.3,
+            iou_threshold=0.5,
+            float_boxes=float_boxes,
+            boxes=boxes,
+            matched=matched,
+            agreement=compute_wilson_interval(matched, found) if found else None,
+            mean_iou=0.9 if matched else None,
+            max_score_difference=0.1 if matched else None,
+        ),
+        **figures,
+    )
+
+
+def test_boxes_that_only_one_model_finds_fail_the_gate():
+    row = build_detector_row(float_boxes=190, boxes=195, matched=185)
+    assert find_violations(row, Gate(min_box_agreement=0.925)) == []
+    (sentence,) = find_violations(row, Gate(min_box_agreement=0.926))
+    assert sentence.startswith("tiny-detect-64-onnx-int8.onnx: box agreement is 92.5% (95% interval ")
+    assert sentence.endswith("200 boxes), less than 92.6%.")
+
+
+@pytest.mark.parametrize(("float_boxes", "boxes", "matched"), [(0, 0, 0), (19, 19, 19), (0, 300, 0)])
+def test_too_few_boxes_of_the_float_model_fail_the_gate_whatever_they_are(float_boxes, boxes, matched):
+    row = build_detector_row(float_boxes=float_boxes, boxes=boxes, matched=matched)
+    (sentence,) = find_violations(row, Gate(min_box_agreement=0))
+    assert f"means nothing: the float model finds {float_boxes} boxes" in sentence
+    assert find_caveats(row, Gate(min_box_agreement=0)) == []
+    assert find_violations(build_detector_row(float_boxes=20, boxes=20, matched=20), Gate(min_box_agreement=1)) == []
+
+
+def test_an_interval_of_boxes_past_the_limit_says_how_many_images_are_enough():
+    row = build_detector_row(float_boxes=100, boxes=100, matched=98)
+    (sentence,) = find_caveats(row, Gate(min_box_agreement=0.95))
+    enough = math.ceil(estimate_images_for_proportion(98, 102, 0.95) * 50 / 102)
+    assert "50 images are too few to be sure" in sentence
+    assert f"{enough:,} would be enough" in sentence
+
+
+def test_a_drop_of_average_precision_is_held_against_the_gate():
+    row = build_detector_row(precision=(40.0, 41.0, (-0.5, 2.5)))
+    (sentence,) = find_violations(row, Gate(max_drop=0.9))
+    assert sentence.endswith("the AP drop is 1 points (95% interval -0.50 to 2.50, 50 images), more than 0.9.")
+    assert find_violations(row, Gate(max_drop=1)) == []
+    assert len(find_caveats(row, Gate(max_drop=1))) == 1
+    assert find_caveats(row, Gate(max_drop=2.5)) == []
+
+
+def test_a_limit_of_another_task_or_without_labels_is_refused():
+    with pytest.raises(NotSupported):
+        find_violations(build_row(), Gate(min_box_agreement=0.9))
+    with pytest.raises(NotSupported):
+        find_violations(build_detector_row(), Gate(min_agreement=0.9))
+    with pytest.raises(MissingParameter) as caught:
+        find_violations(build_detector_row(), Gate(max_drop=1))
+    assert "min_box_agreement" in caught.value.hint
+    with pytest.raises(InvalidValue):
+        Gate(min_box_agreement=90)

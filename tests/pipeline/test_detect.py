@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.manifest import Target
@@ -18,11 +17,11 @@ from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.detection.decode import Boxes, decode_boxes
 from shvit_mobile.errors import BadCheckpoint, ConflictingParameters
 from shvit_mobile.families.checkpoints import load_checkpoint
-from shvit_mobile.families.light_detector import LightDetector, save_light_detector
+from shvit_mobile.families.light_detector import LightDetector
 from shvit_mobile.metrics import sqnr
 from shvit_mobile.pipeline.export import ExportConfig, export
 from shvit_mobile.runtimes import open_runner
-from tests.builders import build_random_shvit, draw_smooth_pixels
+from tests.builders import build_random_shvit, draw_smooth_pixels, save_random_detector
 
 LABELS = ("cat", "dog", "ship")
 SIZE = (96, 128)
@@ -32,20 +31,7 @@ IMAGE_SIZE = (300, 500)
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A detector whose norms are far from the identity, and which finds something everywhere."""
-    torch.manual_seed(0)
-    model = LightDetector(build_random_shvit(), len(LABELS), channels=8).eval()
-    for layer in [*model.neck.modules(), *model.heads.modules()]:
-        if isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.weight, 0.3, 0.9)
-            nn.init.normal_(layer.bias, 0, 0.2)
-            nn.init.normal_(layer.running_mean, 0, 0.2)  # type: ignore[arg-type]
-            nn.init.uniform_(layer.running_var, 0.5, 1.5)  # type: ignore[arg-type]
-        elif isinstance(layer, nn.Conv2d) and layer.bias is not None:
-            nn.init.normal_(layer.weight, 0, 0.5)
-            nn.init.zeros_(layer.bias)
-    path = tmp_path_factory.mktemp("checkpoint") / "detector.safetensors"
-    save_light_detector(model, LABELS, Preprocessing(SIZE, 1.0, resize_mode="squash"), path)
-    return path
+    return save_random_detector(tmp_path_factory.mktemp("checkpoint") / "detector.safetensors", LABELS, SIZE)
 
 
 def decode(maps: Mapping[str, NDArray[np.float32]], artifact: Artifact, image: int) -> Boxes:

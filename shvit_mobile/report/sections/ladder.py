@@ -26,7 +26,7 @@ from shvit_mobile.report.formatting import (
     format_significant,
     pluralize,
 )
-from shvit_mobile.report.sentences import describe_cross_runtime_divergence, describe_map_drift
+from shvit_mobile.report.sentences import describe_cross_runtime_divergence, describe_row_details
 from shvit_mobile.report.verdict import capitalize_sentence
 
 
@@ -49,7 +49,7 @@ class _LadderRow:
     sqnr: str = ""
     error: str = ""
     kl: str = ""
-    maps: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -231,5 +231,5 @@ def _build_ladder_row(row: DriftRow, drops: AxisScale | None, agreements: AxisSc
         sqnr=format_decibels(row.sqnr_db),
         error=format_significant(row.max_abs_error),
         kl=format_significant(row.mean_kl, 1),
-        maps=tuple(map(describe_map_drift, row.maps)),
+        details=describe_row_details(row),
     )

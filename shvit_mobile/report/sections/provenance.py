@@ -109,6 +109,8 @@ def _format_export_command(manifest: Manifest) -> str:
     recipe_file = get_recipe_path(Path(manifest.artifact.name)).name
     height, width = manifest.preprocessing.size
     words = ["shvit-mobile", "export", "--target", manifest.target, "--checkpoint", manifest.model.source]
+    if manifest.task != "classify":
+        words += ["--task", manifest.task]
     if manifest.model.required_variant:
         words += ["--model", manifest.model.required_variant]
     if manifest.delegate not in (None, "xnnpack"):

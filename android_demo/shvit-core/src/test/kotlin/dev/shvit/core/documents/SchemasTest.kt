@@ -71,8 +71,10 @@ class SchemasTest {
             )
 
         /** What a classifier's documents do not have; other models are rejected before it is read. */
-        val OF_OTHER_TASKS = setOf("OutputMap", "OutputSamples", "MapDrift")
-        val FIELDS_OF_OTHER_TASKS = setOf("maps", "sampled_outputs", "sampled_values", "float_sampled_values")
+        val OF_OTHER_TASKS = setOf("OutputMap", "OutputSamples", "MapDrift", "BoxAgreement", "AveragePrecisionDrift")
+        val FIELDS_OF_OTHER_TASKS = setOf(
+            *arrayOf("maps", "sampled_outputs", "sampled_values", "float_sampled_values", "boxes", "average_precision"),
+        )
 
         val SHARE = Share(0.5, 0.4, 0.6)
         val ROW = DriftRow(

@@ -2,18 +2,10 @@
 
 from typing import Literal, get_args
 
-import torch
 from torch import nn
 
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.deploy.layers import replace_modules
-from shvit_mobile.deploy.verification import (
-    compute_relative_error,
-    convert_dtype,
-    copy_to_float64,
-    generate_pixels,
-    verify_error,
-)
+from shvit_mobile.deploy.module_rewrites import rewrite_for_runtime
 from shvit_mobile.errors import NotSupported
 from shvit_mobile.families.family import RewriteName
 
@@ -22,7 +14,6 @@ ATTENTION_LAYOUTS: tuple[AttentionLayout, ...] = get_args(AttentionLayout)
 _REWRITES: dict[AttentionLayout, RewriteName] = {"matmul": "coreml-matmul", "einsum": "coreml-einsum"}
 
 
-@torch.no_grad()
 def rewrite_for_coreml(deployed: DeployForm, layout: AttentionLayout = "matmul") -> nn.Module:
     """Return the deploy form in few Core ML operators where its family has them; float32, on the CPU.
 
@@ -45,8 +36,4 @@ def rewrite_for_coreml(deployed: DeployForm, layout: AttentionLayout = "matmul")
             hint="Leave `layout` out.",
             parameter="layout",
         )
-    original, rewritten = copy_to_float64(deployed.module), copy_to_float64(deployed.module)
-    replace_modules(rewritten, family.rewrites.get(_REWRITES[layout], {}), "Core ML")
-    pixels = generate_pixels(deployed.trained)[:1]
-    verify_error("the form for Core ML", compute_relative_error(original(pixels), rewritten(pixels)))
-    return convert_dtype(rewritten, torch.zeros(()))
+    return rewrite_for_runtime(deployed, _REWRITES[layout], "Core ML")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from torch import nn
 
 # The runtimes for which a family may have modules of its own; Core ML has two layouts of attention.
-RewriteName = Literal["xnnpack", "coreml-matmul", "coreml-einsum"]
+RewriteName = Literal["xnnpack", "coreml-matmul", "coreml-einsum", "litert"]
 # Returns a module that computes the same as its argument, which it may take apart but not change.
 ModuleRewrite = Callable[[nn.Module], nn.Module]
 

@@ -14,6 +14,7 @@ from shvit_mobile.families.family import Family
 from shvit_mobile.families.locate import CheckpointBytes, CheckpointFile
 from shvit_mobile.families.shvit_family import SHVIT
 from shvit_mobile.families.trained_model import CheckpointDialect, TrainedModel
+from shvit_mobile.families.upsampling import ConcatenatedDoubling, NearestDoubling
 from shvit_mobile.families.weights import check_claims, convert_values
 
 _COUNTER = ".num_batches_tracked"
@@ -23,7 +24,10 @@ _COUNTER = ".num_batches_tracked"
 DETECTOR = Family(
     name="SHViT detector",
     folds=SHVIT.folds,
-    rewrites=SHVIT.rewrites,
+    rewrites={
+        **SHVIT.rewrites,
+        "litert": {**SHVIT.rewrites["litert"], NearestDoubling: ConcatenatedDoubling},
+    },
     entry="backbone.patch_embed",
     has_any_size=True,
 )

@@ -303,6 +303,8 @@ SHVIT = Family(
         "xnnpack": {SingleHeadAttention: XnnpackAttention},
         "coreml-matmul": {SingleHeadAttention: partial(CoreMLAttention, einsum=False)},
         "coreml-einsum": {SingleHeadAttention: partial(CoreMLAttention, einsum=True)},
+        # It has the fewest operators in LiteRT, too, all of them in one delegate.
+        "litert": {SingleHeadAttention: partial(CoreMLAttention, einsum=False)},
     },
     entry="patch_embed",
     first_layers=("patch_embed.0",),

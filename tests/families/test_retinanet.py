@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,37 +12,11 @@ from torch.nn import functional as F
 
 from shvit_mobile.errors import BadCheckpoint
 from shvit_mobile.families.detectors import load_detector
-from shvit_mobile.families.layouts import from_timm_key
 from shvit_mobile.families.retinanet import RetinaNet
-from shvit_mobile.families.shvit import SHViTConfig
 from tests.builders import TINY, build_random_shvit
+from tests.detectors import LABELS, build_weights, save_weights
 
-CLASSES = 3
-
-
-def build_weights(config: SHViTConfig | str = TINY) -> dict[str, Tensor]:
-    """The state dict of a random detector, with the authors' names."""
-    return dict(build_weights_once(config))
-
-
-@cache
-def build_weights_once(config: SHViTConfig | str) -> dict[str, Tensor]:
-    model = RetinaNet(build_random_shvit(config), CLASSES)
-    generator = torch.Generator().manual_seed(0)
-    weights = {}
-    for name, value in model.state_dict().items():
-        part, _, rest = name.partition(".")
-        if part == "backbone":
-            weights[f"backbone.{from_timm_key(rest, 'official')}"] = value
-        else:
-            scale = (2 / value[0].numel()) ** 0.5 if value.ndim > 1 else 0.3
-            weights[name] = scale * torch.randn(value.shape, generator=generator)
-    return weights
-
-
-def save(path: Path, weights: dict[str, Tensor], **more: Any) -> Path:
-    torch.save({"meta": {"CLASSES": ("a", "b", "c")}, "state_dict": weights, **more}, path)
-    return path
+CLASSES = len(LABELS)
 
 
 def compute_reference(weights: dict[str, Tensor], images: Tensor) -> tuple[Tensor, ...]:
@@ -81,7 +53,7 @@ def compute_reference(weights: dict[str, Tensor], images: Tensor) -> tuple[Tenso
 @pytest.mark.parametrize("size", [(128, 128), (144, 208)])
 def test_outputs_are_those_of_the_definition(tmp_path: Path, size: tuple[int, int]) -> None:
     weights = build_weights()
-    loaded = load_detector(save(tmp_path / "retina.pth", weights))
+    loaded = load_detector(save_weights(tmp_path / "retina.pth", weights))
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     actual = loaded.model.double()(images)
     expected = compute_reference(weights, images)
@@ -93,7 +65,7 @@ def test_outputs_are_those_of_the_definition(tmp_path: Path, size: tuple[int, in
         rows, columns = (math.ceil(side / stride) for side in size)
         assert scores.shape == (2, 9 * CLASSES, rows, columns)
         assert boxes.shape == (2, 36, rows, columns)
-    assert loaded.labels == ("a", "b", "c")
+    assert loaded.labels == LABELS
     assert loaded.notes == ()
     assert loaded.map_names[:6] == ("scores8", "scores16", "scores32", "scores64", "scores128", "boxes8")
 
@@ -108,7 +80,7 @@ def test_anchors_are_those_of_mmdet() -> None:
 
 
 def test_the_variant_of_the_paper_is_recognized(tmp_path: Path) -> None:
-    loaded = load_detector(save(tmp_path / "s4.pth", build_weights("shvit_s4")))
+    loaded = load_detector(save_weights(tmp_path / "s4.pth", build_weights("shvit_s4")))
     assert isinstance(loaded.model, RetinaNet)
     assert loaded.model.backbone.config.dims == (224, 336, 448)
     assert len(loaded.labels) == CLASSES
@@ -149,11 +121,11 @@ def test_a_detector_that_is_not_complete_is_refused(tmp_path: Path, name: str, v
     else:
         weights[name] = value
     with pytest.raises(BadCheckpoint) as caught:
-        load_detector(save(tmp_path / "damaged.pth", weights))
+        load_detector(save_weights(tmp_path / "damaged.pth", weights))
     assert name in str(caught.value) or name.startswith("backbone.patch_embed")
 
 
 def test_two_detectors_in_a_file_are_refused(tmp_path: Path) -> None:
     weights = build_weights()
     with pytest.raises(BadCheckpoint):
-        load_detector(save(tmp_path / "two.pth", weights, ema=weights))
+        load_detector(save_weights(tmp_path / "two.pth", weights, ema=weights))

@@ -19,9 +19,12 @@ from shvit_mobile.errors import BadCheckpoint, ConflictingParameters
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.families.light_detector import LightDetector
 from shvit_mobile.metrics import sqnr
-from shvit_mobile.pipeline.export import ExportConfig, export
+from shvit_mobile.pipeline.export import ExportConfig, ExportJob, export
 from shvit_mobile.runtimes import open_runner
+from shvit_mobile.targets.executorch import ExecuTorchOptions
 from tests.builders import build_random_shvit, draw_smooth_pixels, save_random_detector
+from tests.coreai_packages import EVERY_TARGET, needs_coreai
+from tests.detectors import build_weights, save_weights
 
 LABELS = ("cat", "dog", "ship")
 SIZE = (96, 128)
@@ -41,27 +44,62 @@ def decode(maps: Mapping[str, NDArray[np.float32]], artifact: Artifact, image: i
     return decode_boxes(arrays[:levels], arrays[levels:], manifest.detection, manifest.preprocessing, IMAGE_SIZE)
 
 
-@pytest.mark.parametrize("target", ["onnx", "executorch", "coreml"])
-def test_boxes_of_an_artifact_are_those_of_the_float_model(checkpoint: Path, target: Target, tmp_path: Path) -> None:
-    config = ExportConfig(checkpoint=checkpoint, task="detect", targets=(target,), precisions=("fp32",), out=tmp_path)
-    (artifact,) = export(config).artifacts
+CASES = [
+    *((target, None) for target in ("onnx", "executorch", "coreml", "litert")),
+    pytest.param("coreai", None, marks=needs_coreai),
+    ("executorch", ExecuTorchOptions(delegate="coreml")),
+]
+
+
+@pytest.mark.parametrize(("target", "options"), CASES, ids=lambda value: str(value)[:60])
+def test_boxes_of_an_artifact_are_those_of_the_float_model(
+    checkpoint: Path, target: Target, options: ExecuTorchOptions | None, tmp_path: Path
+) -> None:
+    jobs = (ExportJob(target, "fp32", options),)
+    (artifact,) = export(ExportConfig(checkpoint=checkpoint, task="detect", jobs=jobs, out=tmp_path)).artifacts
     manifest = artifact.manifest
     assert artifact.path.name.startswith("light_custom-detect-96x128-")
     assert (manifest.task, manifest.labels) == ("detect", LABELS)
     assert manifest.output.names == ("scores16", "scores32", "scores64", "boxes16", "boxes32", "boxes64")
     assert manifest.detection == LightDetector.detection
-    if target == "executorch":
-        assert manifest.delegation is not None
-        assert manifest.delegation.delegates == 1
-    pixels = draw_smooth_pixels(2, SIZE).permute(0, 2, 3, 1).to(torch.uint8).numpy()
-    trained = load_checkpoint(checkpoint, task="detect")
+    compare_boxes(artifact, checkpoint, images=2)
+    if target == "litert":  # whose converter would make one transposed convolution for each channel
+        assert "TRANSPOSE_CONV" not in manifest.inventory.operators
+
+
+@pytest.mark.parametrize(
+    ("variant", "size"), [("shvit_s1", 128), pytest.param("shvit_s4", 512, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("target", EVERY_TARGET)
+def test_the_authors_retinanet_is_the_float_model_on_every_target(
+    variant: str, size: int, target: Target, tmp_path: Path
+) -> None:
+    checkpoint = save_weights(tmp_path / "retinanet.pth", build_weights(variant))
+    jobs = (ExportJob(target, "fp32"),)
+    config = ExportConfig(checkpoint=checkpoint, task="detect", size=(size, size), jobs=jobs, out=tmp_path)
+    (artifact,) = export(config).artifacts
+    compare_boxes(artifact, checkpoint, images=1)
+    # The head runs on five levels, and its weights are stored once.
+    parameters = sum(one.numel() for one in load_checkpoint(checkpoint, task="detect").model.parameters())
+    assert sum(artifact.manifest.inventory.weight_bytes.values()) < 1.01 * 4 * parameters
+    assert artifact.manifest.artifact.bytes < 1.02 * 4 * parameters
+
+
+def compare_boxes(artifact: Artifact, checkpoint: Path, *, images: int) -> None:
+    """Compare raw maps and boxes with those of the checkpoint in float64."""
+    manifest = artifact.manifest
+    if manifest.delegation is not None:
+        assert (manifest.delegation.delegates, manifest.delegation.left_operators) == (1, {})
+    size = manifest.preprocessing.size
+    drawn = draw_smooth_pixels(images, size).permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    model = load_checkpoint(checkpoint, task="detect").model.double()
     with torch.inference_mode():
-        expected = trained.model.double()(torch.from_numpy(trained.preprocessing.normalize(pixels)).double())
+        expected = model(torch.from_numpy(manifest.preprocessing.normalize(drawn)).double())
     reference = {name: one.float().numpy() for name, one in zip(manifest.output.names, expected, strict=True)}
-    actual = open_runner(artifact).run_outputs(pixels)
+    actual = open_runner(artifact).run_outputs(drawn)
     for name, values in reference.items():
-        assert sqnr(values.reshape(2, -1), actual[name].reshape(2, -1)) > 90, name
-    for image in range(2):
+        assert sqnr(values.reshape(images, -1), actual[name].reshape(images, -1)) > 100, name
+    for image in range(images):
         wanted, found = decode(reference, artifact, image), decode(actual, artifact, image)
         assert len(wanted.scores) > 5
         assert found.classes.tolist() == wanted.classes.tolist()

@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from shvit_mobile.contracts.recipe import Precision, Recipe
-from shvit_mobile.deploy.coreml_form import rewrite_for_coreml
 from shvit_mobile.deploy.form import DeployForm
+from shvit_mobile.deploy.module_rewrites import rewrite_for_runtime
 from shvit_mobile.environments import ENVIRONMENTS
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.quantize.layers import select_int8_ranges
@@ -31,8 +31,6 @@ class LiteRTOptions(TargetOptions):
 def build(deployed: DeployForm, recipe: Recipe, path: Path, options: LiteRTOptions) -> BuildResult:
     """Write one file with its weights; the same arguments give the same bytes.
 
-    The form is that for Core ML, whose attention also has the fewest operators here, all of them in one delegate.
-
     Args:
         deployed: The model; the file has float32 values whatever its dtype.
         recipe: fp32; fp16, with which constants are stored in half precision and everything is computed in float32; or
@@ -56,7 +54,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: LiteRTOptio
             parameter="precision",
         )
     trained = deployed.trained
-    module = copy_as_float32(rewrite_for_coreml(deployed))
+    module = copy_as_float32(rewrite_for_runtime(deployed, "litert", "LiteRT"))
     model = convert_module(module, (1, 3, *trained.preprocessing.size), names=(IMAGES, *deployed.output.names))
     if recipe.precision == "int8":
         quantize_layers(model, deployed.module, select_int8_ranges(deployed, recipe), recipe.activations)

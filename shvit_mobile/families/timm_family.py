@@ -1,19 +1,20 @@
-"""timm's models as a family: any classifier of timm, by its name and a state dict.
+"""timm's models as a family: any classifier of timm, by its name and a state dict, and the maps of its stages.
 
 timm is imported on first use. Nothing is downloaded here: weights come from the checkpoint alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from shvit_mobile.contracts.preprocessing import Preprocessing
-from shvit_mobile.errors import BadCheckpoint, InvalidValue, ToolMissing
+from shvit_mobile.errors import BadCheckpoint, InvalidValue, NotSupported, ToolMissing
 from shvit_mobile.families.containers import format_faults
 from shvit_mobile.families.discover import StoredModel, StoredTensor, get_shape, shorten_name
 from shvit_mobile.families.family import Family
@@ -25,6 +26,8 @@ from shvit_mobile.quiet import silence_libraries
 TIMM_PREFIX = "timm:"
 # The ends of the names of weights; other tensors are counters, and tables that the model computes.
 _LEAVES = (".weight", ".bias", ".running_mean", ".running_var")
+# Maps of smaller strides are large, and detectors do not use them.
+_MIN_MAP_STRIDE = 4
 _library: list[Any] = []
 
 
@@ -127,6 +130,45 @@ def reparameterize(model: nn.Module) -> nn.Module:
     finally:
         torch.set_default_dtype(default)
     return merged
+
+
+class TimmFeatures(nn.Module):
+    """Stages of a model of timm without its classifier.
+
+    Input: normalized float images, shape (batch, 3, height, width).
+    Output: the output of each stage in `places`, shape (batch, channels, height / stride, width / stride).
+    """
+
+    def __init__(self, model: nn.Module, places: Sequence[int]) -> None:
+        super().__init__()
+        self.model, self.places = model, list(places)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        forward: Any = self.model.forward_intermediates
+        return tuple(forward(images, indices=self.places, intermediates_only=True))
+
+
+def build_timm_features(model: nn.Module) -> nn.Module:
+    """Return the maps of a model's stages, the last one of each stride from 4 on; it shares the model's parameters.
+
+    Raises:
+        NotSupported: If timm does not know the model's stages.
+    """
+    stages = getattr(model, "feature_info", None)
+    methods = (getattr(model, name, None) for name in ("forward_intermediates", "prune_intermediate_layers"))
+    # By stride; a later stage replaces an earlier one.
+    places = {stage["reduction"]: place for place, stage in enumerate(stages or ())}
+    places = {stride: place for stride, place in places.items() if stride >= _MIN_MAP_STRIDE}
+    if not places or not all(map(callable, methods)):
+        raise NotSupported(
+            f"timm's {type(model).__name__} has no feature maps that can be exported.",
+            why="timm does not say which of its stages have a stride of at least 4, or cannot return their outputs.",
+            hint="Wrap a module that returns its maps: wrap_module(module, task='features').",
+            parameter="task",
+        )
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    pruned: Any = deepcopy(model, shared)
+    return TimmFeatures(pruned, pruned.prune_intermediate_layers(sorted(places.values()), prune_norm=True)).eval()
 
 
 def find_timm_models(name: str, tensors: Mapping[str, StoredTensor], display_name: str) -> list[StoredModel]:
@@ -237,4 +279,4 @@ def _read_preprocessing(config: Any) -> Preprocessing:
     return Preprocessing(**{name: value for name, value in fields.items() if value is not None})
 
 
-TIMM = Family(name="timm", reparameterize=reparameterize)
+TIMM = Family(name="timm", reparameterize=reparameterize, build_features=build_timm_features)

@@ -73,7 +73,7 @@ def build_features(trained: TrainedModel) -> TrainedModel:
     if trained.task != "classify" or trained.family.build_features is None:
         raise NotSupported(
             f"{trained.variant} has no feature maps that can be exported.",
-            why=f"The maps of its stages are known of SHViT, and this is a model of {trained.family.name}.",
+            why=f"Those of SHViT and of timm's models are known, and this is a model of {trained.family.name}.",
             hint="Wrap a module that returns its maps: wrap_module(module, task='features').",
             parameter="task",
         )

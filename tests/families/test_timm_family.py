@@ -18,6 +18,11 @@ from shvit_mobile.errors import BadCheckpoint, InvalidValue, NotSupported, ToolM
 from shvit_mobile.families.any_module import wrap_module
 from shvit_mobile.families.checkpoints import load_checkpoint, save_checkpoint
 from shvit_mobile.families.timm_family import TIMM, create_timm_model, import_timm
+from shvit_mobile.families.trained_model import TrainedModel, build_features
+from shvit_mobile.metrics import sqnr
+from shvit_mobile.pipeline.export import ExportConfig, export
+from shvit_mobile.runtimes import open_runner
+from tests.builders import draw_smooth_pixels
 
 NAME = "mobilenetv3_small_050"
 
@@ -211,3 +216,74 @@ def test_all_batchnorms_of_the_neighbours_fold_exactly(name: str, tmp_path: Path
     # In float64: these random networks make a difference of one bit in float32 a hundred thousand times larger.
     assert deployed.error < 1e-10
     assert len(deployed.first_layers) == 1
+
+
+# By model, the strides of its maps. Of a ViT's twelve equal strides, the last layer counts.
+STRIDES = {
+    "mobilenetv3_small_050": (4, 8, 16, 32),
+    "repvit_m0_9": (4, 8, 16, 32),
+    "efficientvit_m0": (16, 32, 64),
+    "vit_tiny_patch16_224": (16,),
+}
+
+
+@torch.no_grad()
+def record_stages(model: nn.Module, images: Tensor) -> list[Tensor]:
+    """The outputs of the modules that timm names as the ends of stages, in the whole model."""
+    outputs: dict[str, Tensor] = {}
+    for name in [stage["module"] for stage in model.feature_info]:  # type: ignore[union-attr]
+        model.get_submodule(name).register_forward_hook(
+            lambda _, __, output, name=name: outputs.__setitem__(name, output)  # type: ignore[misc]
+        )
+    model(images)
+    return [outputs[stage["module"]] for stage in model.feature_info if stage["reduction"] >= 4]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", STRIDES)
+def test_maps_are_the_outputs_of_the_stages(name: str) -> None:
+    torch.manual_seed(0)
+    whole = randomize(create_timm_model(name, 7)).double()
+    trained = TrainedModel(whole, TIMM, name, "timm", tuple("abcdefg"), Preprocessing(), "file", "0" * 64)
+    features = build_features(trained)
+    assert (features.task, features.labels) == ("features", ())
+    assert set(map(id, features.model.parameters())) <= set(map(id, whole.parameters()))
+    deployed = to_deploy_form(features)  # compared with the maps in float64
+    assert tuple(one.stride for one in deployed.output.maps) == STRIDES[name]
+    assert not has_batchnorm(deployed.module)
+    images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1)).double()
+    with torch.no_grad():
+        actual = features.model(images)
+    for one, wanted in zip(actual, record_stages(whole, images)[-len(actual) :], strict=True):
+        # A ViT's tokens: the first is of the class.
+        expected = wanted if wanted.ndim == 4 else wanted[:, 1:].transpose(1, 2).reshape(one.shape)
+        torch.testing.assert_close(one, expected, rtol=0, atol=1e-12 * float(expected.abs().max()))
+
+
+def test_a_model_without_known_stages_is_refused() -> None:
+    blank = create_timm_model(NAME, 7)
+    blank.feature_info = []
+    trained = TrainedModel(blank, TIMM, NAME, "timm", tuple("abcdefg"), Preprocessing(), "file", "0" * 64)
+    with pytest.raises(NotSupported) as refusal:
+        build_features(trained)
+    assert refusal.value.parameter == "task"
+
+
+def test_maps_of_a_checkpoint_are_exported(model: nn.Module, tmp_path: Path) -> None:
+    path = save(model.state_dict(), tmp_path / "model.pth")
+    config = ExportConfig(
+        checkpoint=path,
+        variant=f"timm:{NAME}",
+        task="features",
+        size=(96, 64),
+        targets=["onnx", "executorch"],
+        precisions=["fp32"],
+        out=tmp_path / "out",
+    )
+    pixels = draw_smooth_pixels(1, (96, 64)).permute(0, 2, 3, 1).byte().numpy()
+    reference = to_deploy_form(config.load_model()).run_outputs(pixels)
+    for artifact in export(config).artifacts:
+        assert list(artifact.manifest.output_shapes) == ["stride4", "stride8", "stride16", "stride32"]
+        for name, values in open_runner(artifact).run_outputs(pixels).items():
+            assert sqnr(reference[name].reshape(1, -1).numpy(), values.reshape(1, -1)) > 90, name
+        if artifact.manifest.delegation:
+            assert (artifact.manifest.delegation.delegates, artifact.manifest.delegation.left_operators) == (1, {})

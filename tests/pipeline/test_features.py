@@ -26,6 +26,7 @@ from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.drift.compare import compare
 from shvit_mobile.drift.gates import Gate, evaluate_gate
+from shvit_mobile.drift.ladder import build_simulation
 from shvit_mobile.errors import BadArtifact, NotSupported
 from shvit_mobile.families.any_module import wrap_module
 from shvit_mobile.families.checkpoints import save_checkpoint
@@ -50,6 +51,7 @@ from shvit_mobile.runtimes.runner import Runner, prepare_input
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from tests.apps.builders import android_app
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels, write_picture_folder
+from tests.coreai_packages import EVERY_TARGET, needs_coreai
 
 SIZE = (97, 65)
 SHAPES = {"stride16": (16, 7, 5), "stride32": (24, 4, 3)}
@@ -57,17 +59,21 @@ SMALL = SHViTConfig(
     dims=(16, 24), partial_dims=(8, 9), qk_dims=(8, 8), depths=(1, 1), block_types=("i", "s"), classes=7
 )
 # Target, precision and delegate, and the least SQNR of every map in dB.
-CASES: list[tuple[Target, Precision, ExecuTorchOptions | None, float]] = [
+CASES = [
     ("onnx", "fp32", None, 100),
     ("executorch", "fp32", None, 100),
     ("coreml", "fp32", None, 100),
     ("litert", "fp32", None, 100),
+    pytest.param("coreai", "fp32", None, 100, marks=needs_coreai),
     ("executorch", "fp16", None, 40),
     ("coreml", "fp16", None, 40),
     ("executorch", "fp16", ExecuTorchOptions(delegate="coreml"), 40),
+    ("litert", "fp16", None, 40),
     ("onnx", "int8", None, 15),
     ("executorch", "int8", None, 15),
     ("coreml", "int8", None, 15),
+    ("litert", "int8", None, 15),
+    pytest.param("coreai", "int8", None, 15, marks=needs_coreai),
 ]
 
 
@@ -146,6 +152,43 @@ def test_maps_are_those_of_the_classifier(
     if manifest.delegation:
         assert (manifest.delegation.delegates, manifest.delegation.left_operators) == (1, {})
     assert check_goldens(artifact, open_runner(artifact)).passed
+
+
+@pytest.mark.parametrize("target", EVERY_TARGET)
+def test_maps_in_int8_are_as_far_from_the_classifiers_as_their_simulation(
+    target: Target,
+    classifier: TrainedModel,
+    features: TrainedModel,
+    lower_features: Callable[..., Artifact],
+    pixels: NDArray[np.uint8],
+) -> None:
+    artifact = lower_features(target, "int8")
+    simulated = build_simulation(to_deploy_form(features), artifact.manifest.recipe)(pixels)
+    check_same_distance(artifact, simulated, classifier, pixels)
+
+
+def test_litert_in_fp16_has_maps_of_weights_in_half_precision(
+    classifier: TrainedModel, features: TrainedModel, lower_features: Callable[..., Artifact], pixels: NDArray[np.uint8]
+) -> None:
+    halved = to_deploy_form(features)
+    for parameter in halved.module.parameters():
+        if parameter.numel() >= 1024:  # smaller constants stay as they are
+            parameter.data = parameter.half().float()
+    simulated = {name: one.numpy() for name, one in halved.run_outputs(pixels).items()}
+    check_same_distance(lower_features("litert", "fp16"), simulated, classifier, pixels)
+
+
+def check_same_distance(
+    artifact: Artifact,
+    simulated: dict[str, NDArray[np.float32]],
+    classifier: TrainedModel,
+    pixels: NDArray[np.uint8],
+) -> None:
+    """Check that each map of an artifact is as far from the classifier's as the simulated one, to 0.5 dB."""
+    outputs = open_runner(artifact).run_outputs(pixels)
+    for name, expected in compute_maps(classifier, pixels).items():
+        actual, wanted = (sqnr(expected.reshape(1, -1), one[name].reshape(1, -1)) for one in (outputs, simulated))
+        assert actual == pytest.approx(wanted, abs=0.5), name
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

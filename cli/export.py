@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import options as opt
-from .arguments import calibration_options, drop_none, gate_options, model_options, parse_share, target_options
+from .arguments import (
+    calibration_options,
+    drop_none,
+    gate_options,
+    model_options,
+    parse_image_size,
+    parse_share,
+    target_options,
+)
 from .console import print_json, print_note, print_table
 from .progress import JobProgress
 from .results import collect_sizes, print_failed_baseline, print_verdict, to_artifact_json, to_contract_json
@@ -44,6 +52,7 @@ def export(
     allow_unproven: opt.AllowUnproven = False,
     stem: opt.Stem = None,
     head: opt.Head = None,
+    more_sizes: opt.MoreSizes = None,
     etrecord: opt.ETRecord = False,
     bundled: opt.Bundled = False,
     quantize: opt.Quantize = None,
@@ -79,6 +88,7 @@ def export(
     Each artifact comes with its manifest, its recipe and its goldens. If a gate fails, the artifacts stay, so that you
     can look into them.
     """
+    others = tuple(parse_image_size(one, "--more-size") for one in more_sizes or ())
     options = target_options(
         target,
         {
@@ -87,6 +97,7 @@ def export(
             | {"layout": ("--layout", layout), "block": ("--block", block)},
             "onnx": {"opset": ("--opset", opset), "dynamic_batch": ("--static-batch", False if static_batch else None)},
             "executorch": {"stem": ("--stem", stem), "head": ("--head", head)}
+            | {"more_sizes": ("--more-size", others or None)}
             | {"etrecord": ("--etrecord", etrecord or None), "bundled": ("--bundled", bundled or None)},
         },
     )

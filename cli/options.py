@@ -217,6 +217,15 @@ Head = Annotated[
         "(default: auto).",
     ),
 ]
+MoreSizes = Annotated[
+    list[str] | None,
+    option(
+        TARGET_PANEL,
+        "xnnpack: another image size that the program of a classifier takes, too, with the same weights; repeatable.",
+        "--more-size",
+        metavar="384|384x512",
+    ),
+]
 ETRecord = Annotated[
     bool,
     option(TARGET_PANEL, "executorch: also write an ETRecord, for ExecuTorch's developer tools.", "--etrecord"),

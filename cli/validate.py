@@ -26,6 +26,7 @@ def validate(
     weights: opt.Weights = None,
     sha256: opt.Sha256 = None,
     model: opt.Model = None,
+    size: opt.Size = None,
     images: opt.Images = None,
     labels_csv: opt.LabelsCsv = None,
     labels_coco: opt.LabelsCoco = None,
@@ -54,7 +55,7 @@ def validate(
         | gate_options(labels_coco=labels_coco, min_box_agreement=min_box_agreement)
         | {"accept_baseline": accept_baseline}
         | drop_none(artifacts=artifacts)
-        | model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model)
+        | model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model, size=size)
         | drop_none(arch=arch, cpus=cpu, report=out)
         | {"ladder": ladder, "layers": layers, "ranges": ranges, "write": write, "overwrite": overwrite}
     )

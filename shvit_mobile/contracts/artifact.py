@@ -214,6 +214,12 @@ def list_artifact_files(artifact: Path) -> tuple[Path, Path, Path, Path]:
     return artifact, get_recipe_path(artifact), get_goldens_path(artifact), get_manifest_path(artifact)
 
 
+def format_size(size: tuple[int, int]) -> str:
+    """Return a size, (height, width), as names of files have it: "224", or "192x160"."""
+    height, width = size
+    return f"{height}" if height == width else f"{height}x{width}"
+
+
 def format_artifact_name(
     variant: str,
     size: tuple[int, int],
@@ -229,6 +235,6 @@ def format_artifact_name(
     The name of other tasks than "classify" has the task behind the variant: `shvit_s1-features-512-onnx-fp32.onnx`.
     """
     model = variant if task == "classify" else f"{variant}-{task}"
-    height, width = size
-    shape = f"{height}" if height == width else f"{height}x{width}"
-    return f"{model}-{shape}-{qualify_target(target, delegate)}-{precision}{suffix}{TARGET_SUFFIXES[target]}"
+    return (
+        f"{model}-{format_size(size)}-{qualify_target(target, delegate)}-{precision}{suffix}{TARGET_SUFFIXES[target]}"
+    )

@@ -1,5 +1,6 @@
 """The manifest beside every artifact: everything that an app, a runner or a report needs to know about it."""
 
+from dataclasses import replace
 from math import prod
 from typing import Annotated, Literal, Self, get_args
 
@@ -11,7 +12,7 @@ from shvit_mobile.contracts.drift_row import DriftRow, Execution
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, InputLayout, count_blocks
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
-from shvit_mobile.errors import BadArtifact
+from shvit_mobile.errors import BadArtifact, InvalidValue
 
 # What a model computes: logits, feature maps, or the raw maps of a detector.
 Task = Literal["classify", "features", "detect"]
@@ -35,6 +36,8 @@ ALL_TARGETS: tuple[Target, ...] = tuple(target for target in TARGET_SUFFIXES if 
 # What runs an ExecuTorch program.
 Delegate = Literal["xnnpack", "coreml", "vulkan"]
 DELEGATES: tuple[Delegate, ...] = get_args(Delegate)
+# The method of an ExecuTorch program for its first image size.
+DEFAULT_METHOD = "forward"
 # Those that nothing on this machine runs.
 UNPROVEN_DELEGATES: tuple[Delegate, ...] = ("vulkan",)
 # A target, and the delegate unless it is XNNPACK: precisions, tolerances, runners and names of files depend on both.
@@ -235,6 +238,20 @@ def find_samples_fault(samples: tuple[OutputSamples, ...], maps: tuple[OutputMap
     return ""
 
 
+class InputSize(Contract):
+    """One of several image sizes that an ExecuTorch program takes: each has a method, and they share the weights.
+
+    Attributes:
+        size: (height, width) in pixels.
+        method: The method of the program.
+        golden: What it computed at export.
+    """
+
+    size: tuple[PositiveCount, PositiveCount]
+    method: Annotated[str, Field(min_length=1)]
+    golden: RampGolden | None = None
+
+
 class GoldensFolder(Contract):
     """The name and SHA-256 of the folder of goldens beside the artifact: see `shvit_mobile.contracts.goldens`."""
 
@@ -246,7 +263,9 @@ class Manifest(Document):
     """The manifest of an artifact: `ARTIFACT.manifest.json`.
 
     Version 1.0 has no `task`: all artifacts were classifiers. `labels` is empty for the task "features". `detection`
-    says how the maps of a detector become boxes; other tasks have none.
+    says how the maps of a detector become boxes; other tasks have none. `sizes` lists the image sizes of a program with
+    several methods, and is empty for one size. All other fields are about `preprocessing.size`, which is the first of
+    them in the file; see `select_size`.
     """
 
     NAME = "manifest"
@@ -273,6 +292,7 @@ class Manifest(Document):
     golden: RampGolden | None = None
     goldens: GoldensFolder | None = None
     drift: DriftRow | None = None
+    sizes: tuple[InputSize, ...] = Field(default=(), exclude_if=lambda value: not value)
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
@@ -305,8 +325,11 @@ class Manifest(Document):
             return f"options.delegate: {self.delegate} is no delegate"
         if self.delegation is not None and self.target != "executorch":
             return f"delegation: {self.target} has no delegates"
-        if self.golden and (fault := self._find_golden_contradiction(self.golden)):
-            return f"golden.{fault}"
+        for golden in (self.golden, *(one.golden for one in self.sizes)):
+            if golden and (fault := self._find_golden_contradiction(golden)):
+                return f"golden.{fault}"
+        if fault := self._find_sizes_contradiction():
+            return f"sizes: {fault}"
         return self._find_drift_contradiction()
 
     def _find_output_contradiction(self) -> str:
@@ -326,6 +349,16 @@ class Manifest(Document):
             ):
                 return f"output.maps: {one.name} does not have the stride {one.stride}"
         return self._find_detection_contradiction()
+
+    def _find_sizes_contradiction(self) -> str:
+        sizes, methods = ({getattr(one, name) for one in self.sizes} for name in ("size", "method"))
+        if not self.sizes:
+            return ""
+        if self.target != "executorch" or self.task != "classify":
+            return f"{self.target} has one size for the task {self.task}"
+        if not len(sizes) == len(methods) == len(self.sizes):
+            return "two are the same, or have the same method"
+        return "" if self.preprocessing.size in sizes else f"{self.preprocessing.size} is not among them"
 
     def _find_detection_contradiction(self) -> str:
         if (self.task == "detect") != (self.detection is not None):
@@ -353,6 +386,38 @@ class Manifest(Document):
             return f"drift.artifact: it is of {self.drift.artifact}"
         stated, known = (self.drift.target, self.drift.precision), (self.target, self.precision_name)
         return "" if stated == known else f"drift: it is of {' '.join(stated)}, not of {' '.join(known)}"
+
+    @property
+    def method(self) -> str:
+        """The method of an ExecuTorch program for images of `preprocessing.size`."""
+        return next((one.method for one in self.sizes if one.size == self.preprocessing.size), DEFAULT_METHOD)
+
+    def select_size(self, size: tuple[int, int]) -> Self:
+        """Return the manifest for another of its image sizes, with the golden of that size.
+
+        The drift and the folder of goldens are those of the first size, and are left out.
+
+        Raises:
+            InvalidValue: If the artifact does not take this size.
+        """
+        if size == self.preprocessing.size:
+            return self
+        listed = {one.size: one for one in self.sizes}
+        if size not in listed:
+            sizes = ", ".join(f"{height}x{width}" for height, width in listed or [self.preprocessing.size])
+            raise InvalidValue(
+                f"{self.artifact.name} takes no images of {size[0]}x{size[1]}.",
+                why=f"It takes {sizes}.",
+                hint="Export it for this size, too.",
+                parameter="size",
+            )
+        shape = (self.input.shape[0], *self.input.expect_shape(size))
+        fields = {
+            "preprocessing": replace(self.preprocessing, size=size),
+            "input": self.input.model_copy(update={"shape": shape}),
+            "golden": listed[size].golden,
+        }
+        return self.model_copy(update={**fields, "goldens": None, "drift": None})
 
     @property
     def output_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -67,6 +67,16 @@ class DeployForm:
         object.__setattr__(changed, "_found", self._found)
         return changed
 
+    def resize(self, size: tuple[int, int]) -> "DeployForm":
+        """Return the form for images of another size, (height, width), with the same module.
+
+        Use it only if the modules of the family compute the same function at every size, `Family.has_any_size`.
+        """
+        if size == self.trained.preprocessing.size:
+            return self
+        resized = replace(self.trained.preprocessing, size=size)
+        return replace(self, trained=replace(self.trained, preprocessing=resized))
+
     def prepare(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Convert pixels, uint8, shape (images, height, width, 3), to the module's input.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from shvit_mobile.contracts.artifact import Artifact, list_artifact_files
+from shvit_mobile.contracts.artifact import Artifact, format_size, list_artifact_files
 from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict, PredictionChanges
 from shvit_mobile.contracts.drift_row import DriftRow
 from shvit_mobile.contracts.manifest import (
@@ -560,7 +560,13 @@ def conclude(
         for sentence in config.list_calibration_notes(recipe)
     )
     doubts = () if images is not None else (note for artifact in artifacts for note in artifact.notes)
-    notes = (*plan.notes, *calibration, *unsupported, *needs, *doubts)
+    sizes = (
+        f"{artifact.path.name} was compared at {format_size(artifact.manifest.preprocessing.size)} only. "
+        "For its other sizes: shvit-mobile validate --size."
+        for artifact in artifacts
+        if images is not None and artifact.manifest.sizes
+    )
+    notes = (*plan.notes, *calibration, *unsupported, *needs, *doubts, *sizes)
     measured, report, verdict = Measurements(), None, None
     if images is not None:
         rungs = list_simulated_rungs(artifacts) if config.ladder else ()

@@ -1,6 +1,7 @@
 """Lowers a deploy form with a recipe to an artifact with its manifest, recipe and goldens: all four or none."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ from shvit_mobile.contracts.artifact import (
     Artifact,
     check_artifact_name,
     format_artifact_name,
+    format_size,
     get_goldens_path,
     get_manifest_path,
     get_recipe_path,
@@ -29,6 +31,7 @@ from shvit_mobile.contracts.manifest import (
     Manifest,
     ModelProvenance,
     QualifiedTarget,
+    RampGolden,
     Target,
     qualify_target,
 )
@@ -133,14 +136,36 @@ def lower(
         )
         entry = write_goldens(goldens_folder, artifact, sources, pixels, result.drop_first())
         golden = build_ramp_golden(manifest, result)
-        manifest = manifest.model_copy(update={"golden": golden, "goldens": entry})
+        more_goldens, notes = _verify_other_sizes(artifact, deployed, sources, overrides, has_gate=has_gate)
+        sizes = [one.model_copy(update={"golden": more_goldens.get(one.size, golden)}) for one in manifest.sizes]
+        manifest = manifest.model_copy(update={"golden": golden, "goldens": entry, "sizes": tuple(sizes)})
         manifest_file.write_text(manifest.to_json(), encoding="utf-8")
         recipe_file.write_text(recipe.to_json(), encoding="utf-8")
         for file in others[: len(extra)]:
             file.write_bytes(overrides.file_bytes if overrides else b"")
         for file in others[len(extra) :]:
             _write_side_file(file, artifact, built, pixels, result.drop_first())
-    return Artifact(final, manifest, result.notes)
+    return Artifact(final, manifest, (*result.notes, *notes))
+
+
+def _verify_other_sizes(
+    artifact: Artifact,
+    deployed: DeployForm,
+    sources: Sequence[GoldenSource],
+    overrides: ParameterOverrides | None,
+    *,
+    has_gate: bool,
+) -> tuple[dict[tuple[int, int], RampGolden], tuple[str, ...]]:
+    """Verify an artifact at each size but its first, on the same pictures; return the golden of each, and notes."""
+    goldens, notes = dict[tuple[int, int], RampGolden](), list[str]()
+    for size in (one.size for one in artifact.manifest.sizes[1:]):
+        manifest, resized = artifact.manifest.select_size(size), deployed.resize(size)
+        pixels = np.concatenate([draw_ramp(size), preprocess_golden_images(sources, resized.trained.preprocessing)])
+        selected = replace(artifact, manifest=manifest)
+        result = verify_artifact(selected, resized, pixels, overrides=overrides, has_gate=has_gate)
+        goldens[size] = build_ramp_golden(manifest, result)
+        notes += [f"At {format_size(size)}: {note}" for note in result.notes]
+    return goldens, tuple(notes)
 
 
 def plan_artifact_path(
@@ -211,7 +236,8 @@ def check_unproven(options: TargetOptions | None, *, allow_unproven: bool) -> No
 
 
 def check_target_options(trained: TrainedModel, precision: Precision, options: TargetOptions) -> None:
-    """Raise `InvalidValue` if an option of a target means nothing for the model."""
+    """Raise `InvalidValue` if an option of a target means nothing for the model, or as `TargetOptions.check_model`."""
+    options.check_model(trained)
     block = getattr(options, "block", 0)
     axis = 1 if precision == "int8-weights" else 0
     sides = {weight.shape[axis] for weight in trained.model.parameters() if weight.dim() > 1}
@@ -249,6 +275,7 @@ def build_manifest(deployed: DeployForm, recipe: Recipe, target: Target, path: P
         versions={name: version(name) for name in ("shvit-mobile", "torch")} | built.versions,
         inventory=built.inventory,
         delegation=built.delegation,
+        sizes=built.sizes,
     )
 
 

@@ -1,9 +1,9 @@
 """The validation workflow: artifacts run on images and compared with the checkpoint they were made from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from shvit_mobile.contracts.artifact import Artifact, get_manifest_path
+from shvit_mobile.contracts.artifact import Artifact, format_size, get_manifest_path
 from shvit_mobile.contracts.drift_report import DriftReport, GateVerdict, LayerReport, RangeReport
 from shvit_mobile.contracts.manifest import Task
 from shvit_mobile.contracts.outputs import check_overwrite
@@ -37,6 +37,7 @@ class ValidateConfig(GateOptions):
         checkpoint: The checkpoint they were made from (default: the embedded demo model, with its test images).
         weights, sha256: See `ModelOptions`.
         variant: See `ModelOptions` (default: the first artifact's model, if that is one of timm).
+        size: (height, width) of the images, for artifacts of several sizes (default: the first size of each).
         ladder: Simulate the steps between checkpoint and artifacts, too.
         layers: Compare layer by layer, too.
         ranges: Compare every value with the range of fp16, too; an overflow or a silent branch fails the gate.
@@ -52,6 +53,7 @@ class ValidateConfig(GateOptions):
     weights: str | None = None
     sha256: str | None = None
     variant: str | None = None
+    size: tuple[int, int] | None = None
     ladder: bool = False
     layers: bool = False
     ranges: bool = False
@@ -100,7 +102,7 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
     _check_validate_config(config)
     cpus = _choose_cpus(config, notes)
     with steps.step("Loading the artifacts"):
-        artifacts = [open_artifact(path) for path in config.artifacts]
+        artifacts = [_select_size(open_artifact(path), config) for path in config.artifacts]
     for artifact in artifacts:
         check_runnable(artifact)
     notes += [note for artifact in artifacts for note in artifact.notes]
@@ -183,6 +185,28 @@ def _check_validate_config(config: ValidateConfig) -> None:
             hint="Give a folder of images for `validation`, with a folder for each class.",
             parameter="validation",
         )
+
+
+def _select_size(artifact: Artifact, config: ValidateConfig) -> Artifact:
+    """Return an artifact for the size that is asked for.
+
+    Raises:
+        InvalidValue: If it does not take that size.
+        ConflictingParameters: If what is asked for knows its first size only.
+    """
+    if config.size is None or config.size == artifact.manifest.preprocessing.size:
+        return artifact
+    manifest = artifact.manifest.select_size(config.size)
+    for name in ("write", "arch"):
+        if getattr(config, name):
+            raise ConflictingParameters(
+                f"`size` and `{name}` exclude each other here.",
+                why=f"Manifests have the drift of the first size, {format_size(artifact.manifest.preprocessing.size)}, "
+                "and the emulator runs that one.",
+                hint="Leave one of them out.",
+                parameter="size",
+            )
+    return replace(artifact, manifest=manifest)
 
 
 def _choose_task(artifacts: Sequence[Artifact]) -> Task:

@@ -1,6 +1,9 @@
 """Run ExecuTorch artifacts with ExecuTorch's own runtime on this machine's CPU."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_row import Execution
+from shvit_mobile.contracts.manifest import DEFAULT_METHOD, Manifest
 from shvit_mobile.errors import BadArtifact
 from shvit_mobile.quiet import capture_native_stderr, import_library
 from shvit_mobile.runtimes.runner import (
@@ -27,7 +31,10 @@ _LOG_PREFIX = re.compile(r"\[\w+\.\w+:\d+\] ?")  # "[program.cpp:1] "
 
 
 class ExecuTorchRunner:
-    """A loaded ExecuTorch artifact; a `Runner` whose execution is "native": apps use the same runtime."""
+    """A loaded ExecuTorch artifact; a `Runner` whose execution is "native": apps use the same runtime.
+
+    Images of another size that the manifest lists run in the method of that size, which is loaded the first time.
+    """
 
     execution: Execution = "native"
     engine: str
@@ -44,9 +51,10 @@ class ExecuTorchRunner:
         """
         self.engine = f"ExecuTorch {version('executorch')} (XNNPACK)"
         self._artifact = artifact
-        # The method points into the program; its documentation does not promise to keep the program alive.
-        self._program, self._method = load_program(artifact.path)
-        check_contract(artifact, self._method.metadata)
+        # A method points into the program; its documentation does not promise to keep the program alive.
+        self._program, method = load_program(artifact.path, artifact.manifest.method)
+        check_contract(artifact, method.metadata)
+        self._methods: dict[tuple[int, int], Any] = {artifact.manifest.preprocessing.size: method}
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the logits of images; see `Runner.run`."""
@@ -54,27 +62,36 @@ class ExecuTorchRunner:
 
     def run_outputs(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Compute the outputs of images, one image at a time."""
-        manifest = self._artifact.manifest
         check_size(self._artifact, pixels)
+        manifest = self._artifact.manifest.select_size((pixels.shape[1], pixels.shape[2]))
+        method = self._load_method(manifest)
         outputs = allocate_outputs(manifest, len(pixels))
         for index in range(len(pixels)):
-            computed = self._compute_outputs(prepare_input(manifest, pixels[index : index + 1]))
+            computed = self._compute_outputs(method, prepare_input(manifest, pixels[index : index + 1]))
             for whole, values in zip(outputs.values(), computed, strict=True):
                 whole[index] = values
         return outputs
 
-    def _compute_outputs(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def _load_method(self, manifest: Manifest) -> Any:
+        """Return the method for a manifest's size."""
+        size = manifest.preprocessing.size
+        if size not in self._methods:
+            self._methods[size] = _load_method(self._program, self._artifact.path, manifest.method)
+            check_contract(replace(self._artifact, manifest=manifest), self._methods[size].metadata)
+        return self._methods[size]
+
+    def _compute_outputs(self, method: Any, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         # ExecuTorch reads a channels-last tensor as a contiguous one and returns wrong numbers without an error.
         image = torch.from_numpy(values).contiguous()
         try:
             # Copies, because the program owns its outputs.
-            return [tensor[0].numpy().copy() for tensor in self._method.execute([image])]
+            return [tensor[0].numpy().copy() for tensor in method.execute([image])]
         except RuntimeError as reason:
             raise BadArtifact(f"ExecuTorch cannot run {self._artifact.path}: {reason}") from reason
 
 
-def load_program(path: Path) -> tuple[Any, Any]:
-    """Load a program and its method `forward`.
+def load_program(path: Path, method: str = DEFAULT_METHOD) -> tuple[Any, Any]:
+    """Load a program and one of its methods.
 
     Raises:
         BadArtifact: If ExecuTorch cannot load them.
@@ -83,10 +100,22 @@ def load_program(path: Path) -> tuple[Any, Any]:
     # Without the magic bytes the process aborts; with them the runtime checks all offsets and raises.
     read_program_bytes(path)
     runtime = import_library("executorch.runtime", "It runs .pte programs.").Runtime.get()
+    with _report_load_errors(path):
+        program = runtime.load_program(path)
+    return program, _load_method(program, path, method)
+
+
+def _load_method(program: Any, path: Path, method: str) -> Any:
+    with _report_load_errors(path):
+        return program.load_method(method)
+
+
+@contextmanager
+def _report_load_errors(path: Path) -> Iterator[None]:
+    """Raise `BadArtifact` with the runtime's last message for an error of loading a program."""
     with capture_native_stderr() as read_stderr:
         try:
-            program = runtime.load_program(path)
-            return program, program.load_method("forward")
+            yield
         except (RuntimeError, KeyError) as reason:
             raise BadArtifact(
                 f"ExecuTorch cannot load {path}: {_extract_error_message(reason, read_stderr())}",

@@ -93,12 +93,15 @@ def split_outputs(manifest: Manifest, values: bytes) -> list[NDArray[np.float32]
 
 
 def check_size(artifact: Artifact, pixels: NDArray[np.uint8]) -> None:
-    """Raise `ShapeMismatch` unless `pixels` have the artifact's input size."""
-    expected = (*artifact.manifest.preprocessing.size, 3)
-    if pixels.ndim != 4 or pixels.shape[1:] != expected:
+    """Raise `ShapeMismatch` unless `pixels` have an input size of the artifact."""
+    manifest = artifact.manifest
+    sizes = [one.size for one in manifest.sizes] or [manifest.preprocessing.size]
+    expected = [(*size, 3) for size in sizes]
+    if pixels.ndim != 4 or pixels.shape[1:] not in expected:
         raise ShapeMismatch(
-            f"The images have the shape {pixels.shape[1:]}, {artifact.path.name} takes {expected}.",
-            why="An artifact takes images of one size.",
+            f"The images have the shape {pixels.shape[1:]}, {artifact.path.name} takes "
+            f"{' or '.join(map(str, expected))}.",
+            why="An artifact takes images of the sizes that it was exported for.",
             hint="Prepare the images as the manifest's preprocessing says.",
         )
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from shvit_mobile.contracts.manifest import Delegation, InputContract, Inventory, OutputContract
+from shvit_mobile.contracts.manifest import Delegation, InputContract, InputSize, Inventory, OutputContract
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.families.trained_model import TrainedModel
 
@@ -12,7 +12,10 @@ InputKind = Literal["image", "tensor"]
 
 @dataclass(frozen=True)
 class BuildResult:
-    """Fields of the manifest; `versions` has the tools that this target used, `etrecord` the ETRecord if asked."""
+    """Fields of the manifest; `versions` has the tools that this target used, `etrecord` the ETRecord if asked.
+
+    `sizes` has the image sizes of a program with several methods.
+    """
 
     input: InputContract
     output: OutputContract
@@ -21,6 +24,7 @@ class BuildResult:
     options: dict[str, str | int | bool] = field(default_factory=dict)
     delegation: Delegation | None = None
     etrecord: Any = None
+    sizes: tuple[InputSize, ...] = ()
 
 
 def describe_model(trained: TrainedModel) -> str:

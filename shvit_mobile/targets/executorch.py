@@ -11,8 +11,17 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from shvit_mobile.contracts.artifact import format_size
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, count_blocks
-from shvit_mobile.contracts.manifest import DELEGATES, UNPROVEN_DELEGATES, Delegate, InputContract
+from shvit_mobile.contracts.manifest import (
+    DEFAULT_METHOD,
+    DELEGATES,
+    UNPROVEN_DELEGATES,
+    Delegate,
+    InputContract,
+    InputSize,
+)
+from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.deploy.exporting import export_model
 from shvit_mobile.deploy.form import DeployForm
@@ -22,7 +31,15 @@ from shvit_mobile.deploy.layers import find_head
 from shvit_mobile.deploy.space_to_depth_stem import compute_border_values, convert_stem_to_space_to_depth
 from shvit_mobile.deploy.verification import list_tensors
 from shvit_mobile.deploy.xnnpack_form import rewrite_graph, rewrite_modules
-from shvit_mobile.errors import BadRecipe, ConflictingParameters, VerificationFailed, parse_choice
+from shvit_mobile.errors import (
+    BadRecipe,
+    ConflictingParameters,
+    InvalidValue,
+    NotSupported,
+    VerificationFailed,
+    parse_choice,
+)
+from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.quiet import import_library, silence_libraries
 from shvit_mobile.targets import build_result, coreml_delegate
 from shvit_mobile.targets.build_result import BuildResult
@@ -41,8 +58,11 @@ _XNNPACK_OPTIONS = {
     **dict.fromkeys(("stem", "head"), "It changes what XNNPACK runs."),
     "etrecord": "It holds the graphs that were lowered to XNNPACK.",
     "bundled": "Its test cases are executed before it is written, which the Python runtime does with XNNPACK only.",
+    "more_sizes": "Each size is a method whose weights XNNPACK finds in the file.",
 }
 ETRECORD_SUFFIX, BUNDLED_SUFFIX = ".etrecord", ".bpte"
+# What a manifest does not list among the options: files beside the program, and sizes, which have a field.
+_UNRECORDED_OPTIONS = {"etrecord", "bundled", "more_sizes"}
 # Above this share of the weights, a float head shows in the file size and the latency. A thousand classes take 3 to 5%.
 LARGE_HEAD_SHARE = 0.02
 
@@ -62,10 +82,14 @@ class ExecuTorchOptions(TargetOptions):
         etrecord: XNNPACK: write an ETRecord beside the program: its graphs, for ExecuTorch's developer tools. It holds
             numbers of graphs, which differ from export to export.
         bundled: XNNPACK: write a bundled program beside the program: the same with the goldens as test cases.
+        more_sizes: XNNPACK: other image sizes, (height, width), that the program of a classifier takes beside the
+            model's own. Each has a method, `forward_HEIGHTxWIDTH`, and all of them share the weights.
 
     Raises:
         UnknownChoice: If `delegate`, `stem` or `head` is unknown.
-        ConflictingParameters: If an option of XNNPACK is given with another delegate.
+        InvalidValue: If a size is out of range, or given twice.
+        ConflictingParameters: If an option of XNNPACK is given with another delegate, or `more_sizes` with a file for
+            ExecuTorch's developer tools.
     """
 
     delegate: Delegate = "xnnpack"
@@ -73,6 +97,7 @@ class ExecuTorchOptions(TargetOptions):
     head: Literal["auto", "float", "int8-dynamic"] = "auto"
     etrecord: bool = False
     bundled: bool = False
+    more_sizes: tuple[tuple[int, int], ...] = ()
 
     SIDE_SUFFIXES: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"etrecord": ETRECORD_SUFFIX, "bundled": BUNDLED_SUFFIX}
@@ -91,6 +116,17 @@ class ExecuTorchOptions(TargetOptions):
                     hint="Leave one of them out.",
                     parameter=name,
                 )
+        for size in self.more_sizes:
+            Preprocessing(size=size)
+        if len(set(self.more_sizes)) < len(self.more_sizes):
+            raise InvalidValue("`more_sizes` has a size twice.", hint="Give each once.", parameter="more_sizes")
+        if self.more_sizes and self.side_suffixes:
+            raise ConflictingParameters(
+                "`more_sizes` is given with `etrecord` or `bundled`.",
+                why="Their test cases and graphs are of one size.",
+                hint="Export that size alone, too.",
+                parameter="more_sizes",
+            )
 
     def check_precision(self, precision: Precision) -> None:
         """Raise `ConflictingParameters` if the head is int8 and the precision is not."""
@@ -104,7 +140,25 @@ class ExecuTorchOptions(TargetOptions):
     @property
     def suffix(self) -> str:
         stem = {"plain": "", "space-to-depth": "-blocks"}[self.stem]
-        return stem + {"auto": "", "float": "-head32", "int8-dynamic": "-head8"}[self.head]
+        sizes = "".join(f"-{format_size(size)}" for size in self.more_sizes)
+        more = f"-and{sizes}" if sizes else ""
+        return stem + {"auto": "", "float": "-head32", "int8-dynamic": "-head8"}[self.head] + more
+
+    def check_model(self, trained: TrainedModel) -> None:
+        """Raise `InvalidConfig` if the model cannot be exported for more than one size, or has one of them."""
+        if self.more_sizes and (trained.task != "classify" or not trained.family.has_any_size):
+            raise NotSupported(
+                f"`more_sizes` is given for {trained.variant} with the task {trained.task}.",
+                why="Programs for several sizes are classifiers whose modules compute the same at every size: SHViT's.",
+                hint="Export a program for each size.",
+                parameter="more_sizes",
+            )
+        if trained.preprocessing.size in self.more_sizes:
+            raise InvalidValue(
+                f"`more_sizes` has the model's own size, {format_size(trained.preprocessing.size)}.",
+                hint="Give the others only.",
+                parameter="more_sizes",
+            )
 
 
 def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchOptions) -> BuildResult:
@@ -136,13 +190,16 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         contract = package.input
         packages.append("coremltools")
     else:
+        options.check_model(deployed.trained)
         if recipe.precision == "fp16":
             deployed = deployed.replace_module(rewrite_for_fp16(deployed.module, deployed))
-        contract = build_input_contract(deployed, options)
-        graph, partitioner = build_graph(deployed, recipe, options), _build_partitioner(recipe, options)
-        if deployed.trained.task != "classify":
-            graph = ContiguousMaps(graph)
-        etrecord = lower_to_program(graph, contract.shape, path, partitioner, etrecord=options.etrecord)
+        contract, partitioner = build_input_contract(deployed, options), _build_partitioner(recipe, options)
+        own, *others = (
+            _build_method(deployed.resize(size), recipe, options)
+            for size in (deployed.trained.preprocessing.size, *options.more_sizes)
+        )
+        named = zip((one.method for one in list_sizes(deployed.trained, options)[1:]), others, strict=True)
+        etrecord = lower_to_program(*own, path, partitioner, etrecord=options.etrecord, others=dict(named))
     contents = inspect_program(path)
     if contents.wide_softmaxes:
         raise VerificationFailed(
@@ -155,11 +212,29 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         output=deployed.output,
         inventory=contents.inventory,
         versions={name: version(name) for name in packages},
-        options={name: value for name, value in asdict(options).items() if name not in options.SIDE_SUFFIXES}
+        options={name: value for name, value in asdict(options).items() if name not in _UNRECORDED_OPTIONS}
         | ({"unproven": True} if options.delegate in UNPROVEN_DELEGATES else {}),
         delegation=contents.delegation,
         etrecord=etrecord,
+        sizes=list_sizes(deployed.trained, options),
     )
+
+
+def list_sizes(trained: TrainedModel, options: ExecuTorchOptions) -> tuple[InputSize, ...]:
+    """Return the sizes of a program with their methods; none for a program of one size."""
+    if not options.more_sizes:
+        return ()
+    others = (InputSize(size=size, method=f"{DEFAULT_METHOD}_{format_size(size)}") for size in options.more_sizes)
+    return InputSize(size=trained.preprocessing.size, method=DEFAULT_METHOD), *others
+
+
+def _build_method(
+    deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions
+) -> tuple[nn.Module, tuple[int, ...]]:
+    """Return the module to export for the size of a deploy form, and the shape of its input."""
+    graph = build_graph(deployed, recipe, options)
+    shape = build_input_contract(deployed, options).shape
+    return graph if deployed.trained.task == "classify" else ContiguousMaps(graph), shape
 
 
 class ContiguousMaps(nn.Module):
@@ -245,17 +320,31 @@ def _build_partitioner(recipe: Recipe, options: ExecuTorchOptions) -> Any:
 
 
 def lower_to_program(
-    module: nn.Module, shape: tuple[int, ...], path: Path, partitioner: Any = None, *, etrecord: bool = False
+    module: nn.Module,
+    shape: tuple[int, ...],
+    path: Path,
+    partitioner: Any = None,
+    *,
+    etrecord: bool = False,
+    others: Mapping[str, tuple[nn.Module, tuple[int, ...]]] = MappingProxyType({}),
 ) -> Any:
     """Lower a module and write the program to `path`; return its ETRecord, None if none is asked.
 
-    `partitioner` chooses the delegate's operators (default: XNNPACK's).
+    Args:
+        module, shape: What the program's own method computes, and the shape of its input.
+        path: The file.
+        partitioner: Chooses the delegate's operators (default: XNNPACK's).
+        etrecord: Make an ETRecord.
+        others: The same of other methods by name; equal weights are in the file once.
     """
     exir = import_library("executorch.exir", "It writes .pte programs.")
     with silence_libraries(), torch.no_grad():
         from shvit_mobile.targets.xnnpack_casts import create_partitioner
 
-        exported = export_model(module, torch.zeros(shape))
+        exported = {
+            name: export_model(one, torch.zeros(size))
+            for name, (one, size) in {DEFAULT_METHOD: (module, shape), **others}.items()
+        }
         edge = exir.to_edge_transform_and_lower(
             exported, partitioner=[partitioner or create_partitioner()], generate_etrecord=etrecord
         )

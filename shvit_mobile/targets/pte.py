@@ -81,12 +81,15 @@ _LAYER_TYPES = {"XNNConv2d", "XNNDepthwiseConv2d", "XNNConvTranspose2d", "XNNFul
 class _ProgramContents:
     """The contents of a program.
 
+    A program for several image sizes has a method for each, with the same weights and operators.
+
     Attributes:
         inventory: The operators that ExecuTorch's own kernels run ("aten::mean.out"), the calls of each backend
             ("XnnpackBackend") and the operators inside those ("XNNConv2d" of XNNPACK, "conv" of Core ML,
-            "aten.convolution.default" of Vulkan); the bytes of constants without padding, each counted once.
+            "aten.convolution.default" of Vulkan), all of the first method; the bytes of constants without padding, each
+            counted once.
         delegation: Counts of the same operators. A delegate has fewer than the exported graph where XNNPACK fuses, and
-            more where it changes a layout or a dtype.
+            more where it changes a layout or a dtype. Of several methods, those of the one with the lowest share.
         wide_softmaxes: The softmaxes of XNNPACK over a tensor of four axes. ExecuTorch 1.4.1 gives it channels last if
             a convolution computed it, and XNNPACK then runs over the channels, whatever the model says.
     """
@@ -172,18 +175,31 @@ class _DamagedError(Exception):
 
 
 @dataclass(frozen=True)
-class _ParsedProgram:
-    """A program's flatbuffer and those of its XNNPACK delegates, as JSON.
+class _ParsedMethod:
+    """A method's execution plan and the flatbuffers of its XNNPACK delegates, as JSON.
 
     Attributes:
-        fields: The root table.
+        plan: The plan.
         payloads: (backend, payload) of each delegate.
         graphs: The XNNPACK graphs by the index of the delegate.
     """
 
-    fields: dict[str, Any]
+    plan: dict[str, Any]
     payloads: tuple[tuple[str, bytes], ...]
     graphs: dict[int, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _ParsedProgram:
+    """A program's flatbuffer as JSON, and its methods.
+
+    Attributes:
+        fields: The root table.
+        methods: In the order of the file.
+    """
+
+    fields: dict[str, Any]
+    methods: tuple[_ParsedMethod, ...]
 
     @classmethod
     def parse(cls, data: bytes) -> _ParsedProgram:
@@ -194,23 +210,25 @@ class _ParsedProgram:
         segments = tuple((base + s["offset"], base + s["offset"] + s["size"]) for s in fields["segments"])
         if any(not 0 <= begin <= end <= len(data) for begin, end in segments):
             raise _DamagedError("a segment is outside the file")
-        payloads = tuple(
-            (delegate["id"], _get_delegate_payload(data, fields, segments, delegate))
-            for delegate in _get_execution_plan(fields)["delegates"]
-        )
-        places = [index for index, (backend, _) in enumerate(payloads) if backend == XNNPACK_BACKEND]
-        graphs = _read_graphs([payloads[index][1] for index in places], XNNPACK_BACKEND)
-        return cls(fields, payloads, dict(zip(places, graphs, strict=True)))
+        methods = tuple(_parse_method(data, fields, segments, plan) for plan in fields["execution_plan"])
+        if not methods:
+            raise _DamagedError("there is no method")
+        return cls(fields, methods)
 
     def list_payloads(self, backend: str) -> list[bytes]:
         """Return the payloads of the delegates of a backend."""
-        return [payload for name, payload in self.payloads if name == backend]
+        return [payload for method in self.methods for name, payload in method.payloads if name == backend]
 
 
-def _get_execution_plan(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the plan of the only method."""
-    plan: dict[str, Any] = fields["execution_plan"][0]
-    return plan
+def _parse_method(
+    data: bytes, fields: dict[str, Any], segments: Sequence[tuple[int, int]], plan: dict[str, Any]
+) -> _ParsedMethod:
+    payloads = tuple(
+        (delegate["id"], _get_delegate_payload(data, fields, segments, delegate)) for delegate in plan["delegates"]
+    )
+    places = [index for index, (backend, _) in enumerate(payloads) if backend == XNNPACK_BACKEND]
+    graphs = _read_graphs([payloads[index][1] for index in places], XNNPACK_BACKEND)
+    return _ParsedMethod(plan, payloads, dict(zip(places, graphs, strict=True)))
 
 
 def _read_extended_header(data: bytes) -> tuple[int, int]:
@@ -264,21 +282,32 @@ def _count_vulkan_graph(graph: dict[str, Any]) -> Inventory:
 
 def _summarize_program(program: _ParsedProgram, others: Sequence[Inventory]) -> _ProgramContents:
     """Return the contents of a program; `others` are the inventories of its delegates for Core ML and Vulkan."""
-    plan = _get_execution_plan(program.fields)
+    weight_bytes = _count_weight_bytes(program)
+    for other in others:
+        weight_bytes.update(other.weight_bytes)
+    inventories, delegations = zip(*(_summarize_method(method, others) for method in program.methods), strict=True)
+    return _ProgramContents(
+        inventories[0].model_copy(update={"weight_bytes": dict(sorted(weight_bytes.items()))}),
+        min(delegations, key=lambda delegation: delegation.share),
+        sum(_count_wide_softmaxes(graph) for method in program.methods for graph in method.graphs.values()),
+    )
+
+
+def _summarize_method(method: _ParsedMethod, others: Sequence[Inventory]) -> tuple[Inventory, Delegation]:
+    """Return the operators of a method, without the bytes of its constants, and its delegation."""
+    plan = method.plan
     calls = [step["instr_args"] for chain in plan["chains"] for step in chain["instructions"]]
     kernels = Counter(
         _format_operator_name(plan["operators"][call["op_index"]]) for call in calls if "op_index" in call
     )
     backends = Counter(plan["delegates"][call["delegate_index"]]["id"] for call in calls if "delegate_index" in call)
-    inside = Counter(node["xnode_union_type"] for graph in program.graphs.values() for node in graph["xnodes"])
-    weight_bytes = _count_weight_bytes(program)
+    inside = Counter(node["xnode_union_type"] for graph in method.graphs.values() for node in graph["xnodes"])
     for other in others:
         inside.update(other.operators)
-        weight_bytes.update(other.weight_bytes)
     inventory = Inventory(
         operators=dict(sorted((kernels + backends + inside).items())),
-        weight_bytes=dict(sorted(weight_bytes.items())),
-        quantized_layers=sum(map(_count_quantized_layers, program.graphs.values()))
+        weight_bytes={},
+        quantized_layers=sum(map(_count_quantized_layers, method.graphs.values()))
         + sum(other.quantized_layers for other in others),
     )
     delegation = Delegation(
@@ -287,7 +316,7 @@ def _summarize_program(program: _ParsedProgram, others: Sequence[Inventory]) -> 
         delegated_operators=inside.total(),
         left_operators=dict(sorted(kernels.items())),
     )
-    return _ProgramContents(inventory, delegation, sum(map(_count_wide_softmaxes, program.graphs.values())))
+    return inventory, delegation
 
 
 def _format_operator_name(operator: dict[str, Any]) -> str:
@@ -297,12 +326,14 @@ def _format_operator_name(operator: dict[str, Any]) -> str:
 def _count_weight_bytes(program: _ParsedProgram) -> Counter[str]:
     """Count the bytes of constants by dtype, in delegates and in ExecuTorch's own kernels."""
     segment_of = {named["key"]: named["segment_index"] for named in program.fields.get("named_data", [])}
-    sizes: dict[object, tuple[str, int]] = dict(_iterate_kernel_constants(_get_execution_plan(program.fields)))
-    for index, graph in program.graphs.items():
-        for dtype, constant in _iterate_graph_constants(graph):
-            key = constant["named_key"]
-            location = ("segment", segment_of[key]) if key else ("delegate", index, constant["offset"])
-            sizes[location] = dtype, constant["size"]
+    sizes: dict[object, tuple[str, int]] = {}
+    for number, method in enumerate(program.methods):
+        sizes.update(_iterate_kernel_constants(method.plan))
+        for index, graph in method.graphs.items():
+            for dtype, constant in _iterate_graph_constants(graph):
+                key = constant["named_key"]
+                location = ("segment", segment_of[key]) if key else ("delegate", number, index, constant["offset"])
+                sizes[location] = dtype, constant["size"]
     by_dtype: Counter[str] = Counter()
     for dtype, size in sizes.values():
         by_dtype[dtype] += size

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from shvit_mobile.contracts.manifest import Delegate
 from shvit_mobile.contracts.recipe import Precision
+from shvit_mobile.families.trained_model import TrainedModel
 
 
 class TargetOptions:
@@ -19,6 +20,9 @@ class TargetOptions:
 
     def check_precision(self, precision: Precision) -> None:
         """Raise `InvalidConfig` if these options and a precision exclude each other (default: they do not)."""
+
+    def check_model(self, trained: TrainedModel) -> None:
+        """Raise `InvalidConfig` if these options and a model exclude each other (default: they do not)."""
 
     @property
     def delegate(self) -> Delegate | None:

@@ -205,6 +205,15 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
     "another variant": (("export", "--checkpoint", "$", *ONNX, "--model", "shvit_s2"), "tensors of shvit_s2"),
     "variant of nothing": (("export", *ONNX, "--model", "shvit_s2"), "without --checkpoint.*--checkpoint shvit_s2"),
     "size in words": (("export", "--checkpoint", "$", *ONNX, "--size", "large"), "--size is 'large'.*--size 192x160"),
+    "more sizes for ONNX": (("export", *ONNX, "--more-size", "64"), "--more-size is given without --target executorch"),
+    "more sizes in words": (
+        ("export", "--target", "executorch", "--more-size", "big"),
+        "--more-size is 'big'.*--more-size 192x160",
+    ),
+    "own size again": (
+        ("export", "--target", "executorch", "--more-size", "224"),
+        "--more-size has the model's own size, 224",
+    ),
     "size of nothing": (("export", "--checkpoint", "$", *ONNX, "--size", "0x64"), "--size is '0x64'"),
     "crop past the picture": (("export", "--checkpoint", "$", *ONNX, "--crop", "1.5"), "is 1.5"),
     "std of zero": (("export", "--checkpoint", "$", *ONNX, "--std", 0, 1, 1), "std is .*0.001 to 1"),

@@ -10,8 +10,8 @@ from fixture_models import EXPORTS, build_manifest
 
 from shvit_mobile.bench.golden_check import select_values
 from shvit_mobile.contracts.drift_row import DriftRow, MapDrift
-from shvit_mobile.contracts.manifest import Manifest, OutputContract, OutputMap, OutputSamples, RampGolden
-from shvit_mobile.errors import BadArtifact
+from shvit_mobile.contracts.manifest import InputSize, Manifest, OutputContract, OutputMap, OutputSamples, RampGolden
+from shvit_mobile.errors import BadArtifact, InvalidValue
 
 CLASSIFIER = build_manifest(EXPORTS[3])
 MAPS = (
@@ -115,3 +115,54 @@ def test_a_drift_row_is_of_classes_or_of_maps() -> None:
             DriftRow(**(row.model_dump() | {name: wrong}))
     with pytest.raises(ValueError, match="worst_channel_db"):
         MapDrift(**(drift.model_dump() | {"worst_channel_db": 33.0}))
+
+
+def build_program(*sizes: InputSize) -> Manifest:
+    """A manifest of a program, with image sizes beside its own."""
+    manifest = next(one for one in map(build_manifest, EXPORTS) if one.target == "executorch" and one.golden)
+    own = InputSize(size=manifest.preprocessing.size, method="forward", golden=manifest.golden)
+    return manifest.model_copy(update={"sizes": (own, *sizes)})
+
+
+OTHER_SIZE = InputSize(size=(96, 128), method="forward_96x128")
+
+
+def test_the_sizes_of_a_program_survive_writing_and_the_manifest_of_each_is_its_own() -> None:
+    golden = build_program().golden
+    assert golden is not None
+    changed = golden.model_copy(update={"logits": (*golden.logits[1:], 7.0)})
+    manifest = build_program(OTHER_SIZE.model_copy(update={"golden": changed}))
+    again = Manifest.parse(manifest.to_json(), "a.json")
+    assert again == manifest
+    assert again.method == "forward"
+    other = again.select_size((96, 128))
+    assert (other.preprocessing.size, other.input.shape, other.method) == ((96, 128), (1, 3, 96, 128), "forward_96x128")
+    assert (other.golden, other.goldens, other.drift) == (changed, None, None)
+    Manifest.parse(other.to_json(), "a.json")
+    assert again.select_size(again.preprocessing.size) is again
+    with pytest.raises(InvalidValue, match="96x128"):
+        again.select_size((64, 65))
+    with pytest.raises(InvalidValue, match="takes no images of 64x65"):
+        CLASSIFIER.select_size((64, 65))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "why"),
+    [
+        ((OTHER_SIZE, OTHER_SIZE), "sizes: two are the same"),
+        ((OTHER_SIZE, InputSize(size=(32, 32), method="forward")), "sizes: two are the same"),
+        ((OTHER_SIZE.model_copy(update={"golden": GOLDEN}),), "golden."),
+    ],
+)
+def test_the_sizes_of_a_program_do_not_contradict_each_other(sizes: tuple[InputSize, ...], why: str) -> None:
+    with pytest.raises(BadArtifact, match=why):
+        Manifest.parse(build_program(*sizes).model_dump_json(), "a.json")
+
+
+def test_several_sizes_have_the_first_and_only_programs_have_them() -> None:
+    for manifest in (
+        build_program().model_copy(update={"sizes": (OTHER_SIZE,)}),
+        build_manifest(EXPORTS[0]).model_copy(update={"sizes": (InputSize(size=(224, 224), method="main"),)}),
+    ):
+        with pytest.raises(BadArtifact, match="sizes: "):
+            Manifest.parse(manifest.model_dump_json(), "a.json")

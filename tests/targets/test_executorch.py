@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from copy import deepcopy
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,25 @@ import pytest
 import torch
 from torch import nn
 
+from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, ActivationRange, Precision, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.errors import BadRecipe, ConflictingParameters, UnknownChoice, VerificationFailed
+from shvit_mobile.errors import (
+    BadRecipe,
+    ConflictingParameters,
+    InvalidValue,
+    NotSupported,
+    ShapeMismatch,
+    UnknownChoice,
+    VerificationFailed,
+)
+from shvit_mobile.families.family import Family
 from shvit_mobile.families.shvit import VARIANTS, SingleHeadAttention, create_shvit
+from shvit_mobile.images.ramp import draw_ramp
 from shvit_mobile.metrics import sqnr
-from shvit_mobile.pipeline.lower import lower
+from shvit_mobile.pipeline.lower import check_target_options, lower
 from shvit_mobile.quantize.layers import find_dense_layers
 from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.runtimes.executorch import ExecuTorchRunner
@@ -51,6 +62,59 @@ def test_fp32_gives_the_logits_of_the_checkpoint_at_an_odd_size() -> None:
     reference = compute_float_logits(lowered.deployed, pixels)
     actual = ExecuTorchRunner(lowered.artifact).run(pixels)
     np.testing.assert_allclose(actual, reference, rtol=0, atol=1e-4 * max(1.0, float(np.abs(reference).max())))
+
+
+OTHER_SIZES = ((64, 64), (80, 130))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_program_for_several_sizes_computes_the_model_at_each_and_stores_weights_once(
+    precision: Precision, tmp_path: Path
+) -> None:
+    alone = lower_program(precision)
+    deployed, recipe = alone.deployed, alone.recipe
+    written = lower(
+        deployed, recipe, "executorch", tmp_path, options=ExecuTorchOptions(more_sizes=OTHER_SIZES), has_gate=True
+    )
+    assert written.path.stem == f"custom-65x97-executorch-{recipe.precision_name}-and-64-80x130"
+    artifact = Artifact.open(written.path)
+    manifest, single = artifact.manifest, alone.artifact.manifest
+    assert [(one.size, one.method) for one in manifest.sizes] == [
+        (SIZE, "forward"), ((64, 64), "forward_64"), ((80, 130), "forward_80x130"),
+    ]  # fmt: skip
+    assert manifest.inventory == single.inventory, "weights are counted once"
+    assert manifest.delegation == single.delegation
+    assert manifest.golden == manifest.sizes[0].golden == single.golden
+    runner = ExecuTorchRunner(artifact)
+    for one in manifest.sizes:
+        pixels = np.concatenate([draw_pictures(7, one.size), draw_ramp(one.size)])
+        actual, reference = runner.run(pixels), compute_float_logits(deployed.resize(one.size), pixels)
+        assert sqnr(reference, actual) > (80 if precision == "fp32" else 18)
+        assert one.golden is not None
+        np.testing.assert_allclose(one.golden.logits, actual[-1], atol=1e-6)
+        selected = ExecuTorchRunner(replace(artifact, manifest=manifest.select_size(one.size)))
+        np.testing.assert_array_equal(selected.run(pixels), actual)
+    with pytest.raises(ShapeMismatch, match=r"\(64, 64, 3\) or \(80, 130, 3\)"):
+        runner.run(draw_pictures(1, (64, 65)))
+
+
+def test_sizes_that_make_no_sense_are_refused() -> None:
+    trained = lower_program("fp32").deployed.trained
+    with pytest.raises(ConflictingParameters, match="more_sizes"):
+        ExecuTorchOptions(delegate="coreml", more_sizes=OTHER_SIZES)
+    with pytest.raises(ConflictingParameters, match="bundled"):
+        ExecuTorchOptions(bundled=True, more_sizes=OTHER_SIZES)
+    with pytest.raises(InvalidValue, match="twice"):
+        ExecuTorchOptions(more_sizes=((64, 64), (64, 64)))
+    with pytest.raises(InvalidValue, match="2048"):
+        ExecuTorchOptions(more_sizes=((64, 4096),))
+    with pytest.raises(InvalidValue, match="own size, 65x97"):
+        check_target_options(trained, "fp32", ExecuTorchOptions(more_sizes=(SIZE,)))
+    options = ExecuTorchOptions(more_sizes=OTHER_SIZES)
+    check_target_options(trained, "fp32", options)
+    for other in (replace(trained, task="features"), replace(trained, family=Family(name="fixed"))):
+        with pytest.raises(NotSupported, match="for each size"):
+            check_target_options(other, "fp32", options)
 
 
 def test_int8_stays_close_to_the_checkpoint() -> None:

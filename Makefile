@@ -10,10 +10,10 @@ WORKERS ?= auto
 PROCESSES ?= 2
 
 # Models are converted for LiteRT in an environment of its own: 0.8 GB of ~/.cache and two minutes, once.
-LITERT := build/.litert-installed
+LITERT := $(VENV)/.litert-installed
 
 .PHONY: demo demo-all test lint docs test-search test-arm64 app-goldens test-ios typecheck-ios test-android check-android
-.PHONY: test-slow test-faults train-demo clean check-extras
+.PHONY: test-slow test-faults train-demo clean check-extras test-wheel
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
@@ -131,13 +131,20 @@ check-android: $(INSTALLED)
 	$(BIN)/python tools/android/check_modules.py --plant
 
 # pip finds versions for each extra in a fresh environment, and says how long it takes; nothing is installed.
-EXTRAS := models peers litert coreai ray heic detection
+EXTRAS := onnx executorch coreml all models peers litert coreai ray heic detection
 check-extras: $(INSTALLED)
 	rm -rf build/extras && $(PYTHON) -m venv build/extras
 	build/extras/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	set -e; for extra in $(EXTRAS); do begin=$$(date +%s); \
 	    timeout 600 build/extras/bin/python -m pip install --quiet --dry-run $(TORCH_INDEX) torch==2.13.0 ".[$$extra]"; \
 	    echo "$$extra resolves in $$(($$(date +%s) - begin)) s"; done
+
+# The wheels in a fresh environment, without the source tree: with ONNX alone, and with everything.
+test-wheel: $(INSTALLED)
+	rm -rf build/lib build/wheels build/wheel-env && $(PYTHON) -m venv build/wheel-env
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheels . packaging/shvit-mobile
+	build/wheel-env/bin/python -m pip install --quiet $(TORCH_INDEX) torch==2.13.0
+	$(BIN)/python tools/check_wheel.py build/wheels build/wheel-env
 
 train-demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) tools/train_demo.py --data $(DATA) --out runs/demo
@@ -147,12 +154,11 @@ $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet $(TORCH_INDEX) torch==2.13.0
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --group dev --editable .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --group dev --editable ".[all]"
 	touch $@
 
 $(LITERT): shvit_mobile/environments.py | $(INSTALLED)
 	$(BIN)/shvit-mobile doctor --install litert
-	mkdir -p $(@D)
 	touch $@
 
 clean:

@@ -154,6 +154,8 @@ def _report_error(reason: Exception) -> int:
         case ShvitError():
             _print_error(format_error(reason))
             return GATE_FAILED if isinstance(reason, BaselineFailed) else INVALID_INPUT
+        case ModuleNotFoundError() if (missing := _find_missing_library(reason)) is not None:
+            _print_error(format_error(missing))
         case OSError():
             said = str(reason.strerror or reason or type(reason).__name__)
             name = "The system reports" if reason.filename is None else os.fsdecode(str(reason.filename))
@@ -174,6 +176,14 @@ def _report_error(reason: Exception) -> int:
             _print_error(format_error(_convert_unexpected_error(reason)))
             return INTERNAL_ERROR
     return INVALID_INPUT
+
+
+def _find_missing_library(reason: ModuleNotFoundError) -> ShvitError | None:
+    """Return the error for a library that not every installation has; None for any other module."""
+    from shvit_mobile.quiet import REQUIREMENTS, build_missing_error
+
+    library = (reason.name or "").partition(".")[0]
+    return build_missing_error(library, "This command needs it.") if library in REQUIREMENTS else None
 
 
 def format_error(error: ShvitError) -> str:

@@ -47,9 +47,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from shvit_mobile.versions import VERSION
 
-        typer.echo(f"shvit-mobile {version('shvit-mobile')}")
+        typer.echo(f"shvit-mobile {VERSION}")
         raise typer.Exit
 
 

@@ -13,13 +13,17 @@ from typing import Any
 
 from shvit_mobile.errors import ToolMissing, get_first_line
 
-# What to install for a library, as in pyproject.toml.
+_ONNX = "'shvit-mobile-core[onnx]'"
+# What to install for a library that not every installation has, as in pyproject.toml.
 REQUIREMENTS = {
     "coreai": "coreai-torch==0.4.3",
     "coreai_torch": "coreai-torch==0.4.3",
     "coremltools": "coremltools==9.0",
     "executorch": "executorch==1.4.1",
-    "onnxruntime": "'onnxruntime>=1.23,<2'",
+    "onnx": _ONNX,
+    "onnx_ir": _ONNX,
+    "onnxruntime": _ONNX,
+    "onnxscript": _ONNX,
     "ai_edge_litert": "ai-edge-litert==2.3.0",
 }
 _STDERR = 2

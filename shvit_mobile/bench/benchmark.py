@@ -15,7 +15,6 @@ import torch
 from shvit_mobile.bench.contestant import BenchmarkSubject, Engine, create_subject
 from shvit_mobile.bench.host import describe_host
 from shvit_mobile.bench.interleave import build_results, find_rooflines, run_interleaved
-from shvit_mobile.bench.roofline import build_roofline_subjects
 from shvit_mobile.bench.stock import export_stock_peers
 from shvit_mobile.bench.timm_models import create_timm_module
 from shvit_mobile.contracts.artifact import Artifact
@@ -99,7 +98,11 @@ def run_benchmark(
             raise BenchmarkFailed(
                 "No contestant could take part.", why="None of the engines for peers and models is installed."
             )
-        products = build_roofline_subjects(Path(folder)) if roofs else []
+        products = []
+        if roofs:
+            from shvit_mobile.bench.roofline import build_roofline_subjects  # needs ONNX
+
+            products = build_roofline_subjects(Path(folder))
         optional = frozenset(subject.name for subject in (*peers, *products))
         run = run_interleaved(
             [*own, *peers, *products], settings, optional=optional, progress=lambda *at: report_step("Measuring", *at)

@@ -18,7 +18,6 @@ from shvit_mobile.drift.gates import Gate, evaluate_gate, find_caveats, find_vio
 from shvit_mobile.errors import BudgetMissed, ConflictingParameters, MissingParameter
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.pipeline.goldens import load_default_golden_images
-from shvit_mobile.pipeline.layer_latency import measure_layer_latencies
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.quantize.layers import find_dense_layers
 from shvit_mobile.quantize.overrides import ParameterOverrides
@@ -121,6 +120,8 @@ def compute_costs(
 ) -> LayerCosts:
     """Return what each int8 layer costs in float; latency is measured on this machine."""
     if of == "latency":
+        from shvit_mobile.pipeline.layer_latency import measure_layer_latencies  # needs ONNX
+
         times = measure_layer_latencies(deployed, recipe, overrides)
         # A layer that is not slower in float costs nothing.
         layers = {layer: max(0.0, float_ms - int8_ms) for layer, (float_ms, int8_ms) in times.items()}

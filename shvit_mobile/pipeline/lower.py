@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +54,7 @@ from shvit_mobile.runtimes.runner import prepare_input
 from shvit_mobile.targets.build_result import BuildResult
 from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS
 from shvit_mobile.targets.target_options import TargetOptions
+from shvit_mobile.versions import get_package_versions
 
 # Module and options class by name, so that an ONNX export imports neither coremltools nor ExecuTorch.
 TARGET_MODULES: dict[Target, tuple[str, str]] = {
@@ -272,7 +272,7 @@ def build_manifest(deployed: DeployForm, recipe: Recipe, target: Target, path: P
         detection=trained.detection,
         recipe=recipe,
         options=built.options,
-        versions={name: version(name) for name in ("shvit-mobile", "torch")} | built.versions,
+        versions=get_package_versions("shvit-mobile", "torch") | built.versions,
         inventory=built.inventory,
         delegation=built.delegation,
         sizes=built.sizes,

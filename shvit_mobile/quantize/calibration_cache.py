@@ -10,7 +10,6 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +26,7 @@ from shvit_mobile.errors import BadRecipe, BadReport
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.quantize.overrides import CalibratedRecipe, ParameterOverrides, load_recipe, save_recipe
 from shvit_mobile.quantize.sensitivity import SensitivityRow
+from shvit_mobile.versions import VERSION
 
 # Increase it when the same settings give other results.
 _CACHE_VERSION = 2
@@ -62,7 +62,7 @@ class CalibrationCache:
         """Return the cache of a model, its calibration images and settings (default of `home`: the user's cache)."""
         inputs = {
             "edition": _CACHE_VERSION,
-            "package": version("shvit-mobile"),
+            "package": VERSION,
             "checkpoint": deployed.trained.sha256,
             "task": deployed.trained.task,
             "takes": deployed.input_domain,

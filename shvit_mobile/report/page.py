@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,6 +25,7 @@ from shvit_mobile.report.sections import (
     tradeoffs,
 )
 from shvit_mobile.report.thumbnails import to_data_url
+from shvit_mobile.versions import VERSION
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def render_page(report: ModelReport) -> str:
         lead=headline.format_lead(report),
         tiles=headline.build_tiles(report),
         sections=rendered,
-        made_with=f"shvit-mobile {version('shvit-mobile')}",
+        made_with=f"shvit-mobile {VERSION}",
     )
 
 

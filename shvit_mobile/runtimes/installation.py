@@ -13,10 +13,13 @@ from shvit_mobile.environments import ENVIRONMENTS, Environment, verify_environm
 from shvit_mobile.errors import ShvitError, ToolMissing
 from shvit_mobile.progress import StepCallback
 from shvit_mobile.quiet import REQUIREMENTS, silence_libraries
-from shvit_mobile.versions import get_package_versions
+from shvit_mobile.targets.tools import COREML_WRITER_LIBRARIES, has_coreml_writer
+from shvit_mobile.versions import VERSION, get_package_versions
 
-_PACKAGE = "shvit-mobile"
-_REINSTALL_HINT = f"Try: pip install --force-reinstall {_PACKAGE}"
+# The distribution with the code, and the one that requires every target; without it, a target is optional.
+_PACKAGE, _EVERYTHING = "shvit-mobile-core", "shvit-mobile"
+_REINSTALL_HINT = f"Try: pip install --force-reinstall {_EVERYTHING}"
+_TARGET_EXTRAS = ("onnx", "executorch", "coreml")
 # Versions that work together, the declared ones first: with each set the demo model was exported and run.
 _EXECUTORCH_PACKAGES = ("executorch", "torch", "torchao")
 EXECUTORCH_SETS = (("1.4.1", "2.13.0", "0.18.0"), ("1.5.1", "2.13.0", "0.18.0"))
@@ -47,9 +50,9 @@ def run_checks(progress: StepCallback = lambda *_: None) -> Iterator[Installatio
     yield InstallationCheck("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
     progress("Looking up the packages", 0, total)
     yield from _check_packages()
-    for number, (name, engine) in enumerate(ENGINE_CHECKS.items(), 1):
+    for number, (name, (library, engine)) in enumerate(ENGINE_CHECKS.items(), 1):
         progress(f"Loading {name}", number, total)
-        yield check_engine(name, engine)
+        yield check_engine(name, engine) if find_spec(library) else _report_missing(name, library)
     progress("Running Core AI", total - 2 - len(ENVIRONMENTS), total)
     yield _check_coreai()
     progress("Starting the ARM64 emulator", total - 1 - len(ENVIRONMENTS), total)
@@ -68,16 +71,20 @@ def _check_packages() -> Iterator[InstallationCheck]:
         declared = [Requirement(line) for line in requires(_PACKAGE) or []]
         python = SpecifierSet(metadata(_PACKAGE)["Requires-Python"])
     except PackageNotFoundError:
-        yield InstallationCheck(_PACKAGE, "not installed", good=False, hint="Install it from its folder: pip install .")
+        hint = "Install it from its folder: pip install '.[all]'"
+        yield InstallationCheck(_PACKAGE, "not installed", good=False, hint=hint)
         return
-    yield InstallationCheck(_PACKAGE, version(_PACKAGE))
+    yield InstallationCheck(_PACKAGE, VERSION)
     installed = platform.python_version()
     yield InstallationCheck(
         "Python", installed, str(python), python.contains(installed), f"Create an environment with Python {python}."
     )
     for package in declared:
-        if package.marker is None or package.marker.evaluate():
+        if package.marker is None or package.marker.evaluate({"extra": ""}):
             yield check_package(package.name, str(package.specifier), package.specifier.contains)
+        for extra in _TARGET_EXTRAS:
+            if package.marker is not None and package.marker.evaluate({"extra": extra}):
+                yield check_target_package(package.name, extra, str(package.specifier), package.specifier.contains)
     found = get_package_versions(*_EXECUTORCH_PACKAGES)
     if len(found) == len(_EXECUTORCH_PACKAGES):
         yield check_executorch_set(*found.values())
@@ -101,6 +108,30 @@ def check_package(name: str, wanted: str, fits: Callable[..., bool]) -> Installa
     except PackageNotFoundError:
         return InstallationCheck(name, "not installed", wanted, good=False, hint=hint)
     return InstallationCheck(name, found, wanted, fits(found, prereleases=True), hint)
+
+
+def check_target_package(name: str, extra: str, wanted: str, fits: Callable[..., bool]) -> InstallationCheck:
+    """Compare a package of a target with the versions that were tested; a partial installation need not have it."""
+    if get_package_versions(name) or is_complete():
+        return check_package(name, wanted, fits)
+    return InstallationCheck(name, f"optional, not installed: pip install '{_PACKAGE}[{extra}]'", wanted)
+
+
+def is_complete() -> bool:
+    """Return whether this is an installation of everything, in which no target is optional."""
+    try:
+        version(_EVERYTHING)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _report_missing(name: str, library: str) -> InstallationCheck:
+    """Report an engine whose library is not installed."""
+    hint = f"pip install {REQUIREMENTS.get(library, library)}"
+    if is_complete():
+        return InstallationCheck(name, "not installed", good=False, hint=f"Try: {hint}")
+    return InstallationCheck(name, f"optional, not installed: {hint}")
 
 
 def check_executorch_set(executorch: str, torch: str, torchao: str) -> InstallationCheck:
@@ -163,8 +194,10 @@ def _check_arm64() -> InstallationCheck:
 
 
 def _check_coreml_writer() -> str:
-    """Load the libraries that coremltools writes packages with; its wheels for some systems lack them."""
-    for library in ("libmilstoragepython", "libmodelpackage"):
+    """Load the libraries that coremltools writes packages with, which it has for some systems only."""
+    if not has_coreml_writer() and (platform.system(), platform.machine()) not in _COREML_SYSTEMS:
+        return "not for this system; packages run in the reference executor"
+    for library in COREML_WRITER_LIBRARIES:
         import_module(f"coremltools.{library}")
     return "its libraries load"
 
@@ -203,10 +236,13 @@ def _check_torch() -> str:
     return f"{torch.get_num_threads()} threads"
 
 
-ENGINE_CHECKS: dict[str, Callable[[], str]] = {
-    "PyTorch": _check_torch,
-    "Core ML writer": _check_coreml_writer,
-    "Core ML runtime": _check_coreml_runtime,
-    "ExecuTorch runtime": _check_executorch,
-    "ONNX Runtime": _check_onnxruntime,
+# Where coremltools has wheels.
+_COREML_SYSTEMS = (("Linux", "x86_64"), ("Darwin", "x86_64"), ("Darwin", "arm64"))
+# Each engine with the library that it needs.
+ENGINE_CHECKS: dict[str, tuple[str, Callable[[], str]]] = {
+    "PyTorch": ("torch", _check_torch),
+    "Core ML writer": ("coremltools", _check_coreml_writer),
+    "Core ML runtime": ("coremltools", _check_coreml_runtime),
+    "ExecuTorch runtime": ("executorch", _check_executorch),
+    "ONNX Runtime": ("onnxruntime", _check_onnxruntime),
 }

@@ -27,7 +27,7 @@ from shvit_mobile.errors import BudgetMissed, ConflictingParameters, MissingPara
 from shvit_mobile.families.shvit import SHViT
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet, open_images
-from shvit_mobile.pipeline import budget_search
+from shvit_mobile.pipeline import layer_latency
 from shvit_mobile.pipeline.budget_search import (
     SearchTrials,
     build_notes,
@@ -211,7 +211,7 @@ def test_a_layer_costs_its_multiply_adds_or_three_bytes_for_each_weight(world: W
 
 
 def test_a_layer_that_is_faster_in_float_costs_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget_search, "measure_layer_latencies", lambda *_: {"a": (3.0, 1.0), "b": (1.0, 3.0)})
+    monkeypatch.setattr(layer_latency, "measure_layer_latencies", lambda *_: {"a": (3.0, 1.0), "b": (1.0, 3.0)})
     costs = compute_costs("latency", world.sensitivity, world.deployed, world.ruined)
     assert (costs.of, costs.layers) == ("latency", {"a": 2.0, "b": 0.0})
 

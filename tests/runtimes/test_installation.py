@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.metadata import requires
+import tomllib
+from pathlib import Path
 
 from packaging.requirements import Requirement
 
@@ -44,6 +45,8 @@ def test_versions_that_do_not_work_together_are_named_with_a_set_that_does() -> 
 
 
 def test_the_declared_versions_are_a_set_that_works() -> None:
-    declared = {one.name: str(one.specifier) for one in map(Requirement, requires("shvit-mobile") or [])}
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (*project["dependencies"], *project["optional-dependencies"]["executorch"])
+    declared = {one.name: str(one.specifier) for one in map(Requirement, lines)}
     pins = tuple(declared[package].removeprefix("==") for package in ("executorch", "torch", "torchao"))
     assert pins == EXECUTORCH_SETS[0]

@@ -10,6 +10,7 @@ from shvit_mobile.contracts.recipe import Recipe
 from shvit_mobile.deploy.form import LOGITS, DeployForm
 from shvit_mobile.targets.coreml.convert import LABEL, PROBABILITIES, ConvertedModel
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
+from shvit_mobile.versions import VERSION
 
 _PROVENANCE_KEY = "shvit-mobile"
 _PREVIEW_KEY = "com.apple.coreml.model.preview.type"
@@ -72,7 +73,7 @@ def _build_user_metadata(deployed: DeployForm, recipe: Recipe, options: CoreMLOp
         "dialect": trained.dialect,
         "precision": recipe.precision_name,
         "preprocessing": asdict(trained.preprocessing),
-        "shvit_mobile": version("shvit-mobile"),
+        "shvit_mobile": VERSION,
         "source": trained.source,
         "takes": deployed.input_domain,
         "variant": trained.variant,

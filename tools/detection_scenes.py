@@ -1,4 +1,4 @@
-"""Synthetic scenes for a detector: small pictures of known classes, pasted on crops of photos, with their boxes.
+"""Synthetic scenes for a detector: small pictures of known classes, pasted on crops of photos or on drawn clouds.
 
 A scene depends on the pictures, the backgrounds, the seed and its number alone, so that every run sees the same.
 """
@@ -20,6 +20,8 @@ MOST_OBJECTS, SIDES, LOG_RATIO = 4, (0.3, 0.8), 0.25
 MOST_OVERLAP, SOFT_EDGE = 0.25, 0.06
 # Backgrounds are kept at this length of the shorter side, and a scene shows at least this share of it.
 BACKGROUND_SIDE, SMALLEST_CROP = 360, 0.5
+# Of clouds: the exponent by which a layer's contrast falls with its frequency, and mean and contrast in levels of 255.
+CLOUD_FALL, CLOUD_LEVELS, CLOUD_CONTRASTS = (0.9, 1.4), (60, 190), (30, 60)
 ATTEMPTS = 10
 
 
@@ -40,7 +42,7 @@ class SceneSource:
         pictures: Decoded pictures, RGB.
         picture_classes: The class of each.
         names: The names of the classes.
-        backgrounds: Decoded photos, RGB.
+        backgrounds: Decoded photos, RGB; empty for clouds.
         size: The side of a scene in pixels.
         seed: Gives other scenes.
     """
@@ -69,6 +71,8 @@ class SceneSource:
         )
 
     def _draw_background(self, rng: np.random.Generator) -> Image.Image:
+        if not self.backgrounds:
+            return draw_clouds(rng, self.size)
         photo = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
         side = rng.uniform(SMALLEST_CROP, 1) * min(photo.size)
         left, top = (rng.uniform(0, length - side) for length in photo.size)
@@ -104,6 +108,21 @@ class SceneSource:
         canvas.paste(resized, box[:2], mask)
 
 
+def draw_clouds(rng: np.random.Generator, size: int) -> Image.Image:
+    """Draw colored clouds whose contrast falls with the scale as it does in photos, roughly."""
+    fall = rng.uniform(*CLOUD_FALL)
+    values, scale = np.zeros((size, size, 3)), 2
+    while scale <= size:
+        noise = rng.normal(size=(scale, scale, 1)) + rng.normal(size=(scale, scale, 3)) / 2
+        for channel in range(3):
+            layer = Image.fromarray(noise[..., channel].astype(np.float32))
+            values[..., channel] += scale**-fall * np.asarray(layer.resize((size, size), Image.Resampling.BICUBIC))
+        scale *= 2
+    mean = (rng.uniform(*CLOUD_LEVELS) + rng.uniform(*CLOUD_LEVELS, 3)) / 2
+    values = (values - values.mean((0, 1))) / values.std() * rng.uniform(*CLOUD_CONTRASTS)
+    return Image.fromarray(np.clip(mean + values, 0, 255).astype(np.uint8))
+
+
 def compute_overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:
     """Compute the area that two boxes share as a share of the smaller box."""
     shared = [min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1)]
@@ -111,15 +130,15 @@ def compute_overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, 
     return max(shared[0], 0) * max(shared[1], 0) / min(areas)
 
 
-def load_scenes(pictures: Path, backgrounds: Path, size: int, seed: int = 0) -> SceneSource:
-    """Load pictures in class folders, and a folder of photos."""
+def load_scenes(pictures: Path, backgrounds: Path | None, size: int, seed: int = 0) -> SceneSource:
+    """Load pictures in class folders, and a folder of photos; without one, scenes have clouds behind their objects."""
     names = tuple(sorted(folder.name for folder in pictures.iterdir() if folder.is_dir()))
     files = [(index, path) for index, name in enumerate(names) for path in list_images(pictures / name)]
     return SceneSource(
         pictures=[load_image(path, lambda image: image) for _, path in files],
         picture_classes=[index for index, _ in files],
         names=names,
-        backgrounds=[load_image(path, shrink) for path in list_images(backgrounds)],
+        backgrounds=[load_image(path, shrink) for path in list_images(backgrounds)] if backgrounds else [],
         size=size,
         seed=seed,
     )

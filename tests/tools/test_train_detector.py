@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detection_scenes import Scene, SceneSource, compute_overlap, load_scenes
+from detection_scenes import Scene, SceneSource, compute_overlap, draw_clouds, load_scenes
 from PIL import Image
 from train_detector import assign, compute_losses, list_points, main
 
@@ -57,6 +57,19 @@ def test_scenes_depend_on_seed_and_number_alone(tmp_path: Path) -> None:
     assert np.array_equal(source.draw(7).pixels, again.draw(7).pixels)
     assert not np.array_equal(source.draw(7).pixels, source.draw(8).pixels)
     assert not np.array_equal(source.draw(7).pixels, build_source(tmp_path / "three", seed=1).draw(7).pixels)
+
+
+def test_without_photos_objects_lie_on_clouds(tmp_path: Path) -> None:
+    source = load_scenes(write_pictures(tmp_path)[0], None, SIZE)
+    scene = source.draw(3)
+    assert len(scene.boxes)
+    assert np.array_equal(scene.pixels, source.draw(3).pixels)
+    clouds = draw_clouds(np.random.default_rng(1), SIZE)
+    assert clouds.size == (SIZE, SIZE)
+    pixels = np.asarray(clouds, dtype=float)
+    assert pixels.std() > 20
+    # Neighbors are alike, as in photos.
+    assert np.abs(np.diff(pixels, axis=1)).mean() < pixels.std() / 3
 
 
 def test_overlap_is_a_share_of_the_smaller_box() -> None:

@@ -12,11 +12,15 @@ PROCESSES ?= 2
 # Models are converted for LiteRT in an environment of its own: 0.8 GB of ~/.cache and two minutes, once.
 LITERT := $(VENV)/.litert-installed
 
-.PHONY: demo demo-all test lint docs test-search test-arm64 app-goldens test-ios typecheck-ios test-android check-android
+.PHONY: demo demo-detect demo-all test lint docs test-search test-arm64 app-goldens test-ios typecheck-ios test-android check-android
 .PHONY: test-slow test-faults train-demo clean check-extras test-wheel
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
+
+# The detector of the demo, with its average precision.
+demo-detect: $(INSTALLED)
+	$(BIN)/shvit-mobile demo --task detect --out artifacts/demo-detect --overwrite
 
 # Every target, delegate and precision that can run here.
 demo-all: $(INSTALLED) $(LITERT)

@@ -100,7 +100,7 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
         BudgetMissed: If the budget is not met even with every layer in float.
         ShvitError: If anything else is in the way.
     """
-    steps, demo, gate = Steps(progress), config.checkpoint is None, config.gate
+    steps, gate = Steps(progress), config.gate
     _check_calibrate_config(config)
     out = Path(config.out)
     recipe_path = out / RECIPE_FILE
@@ -108,7 +108,7 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
     check_overwrite(*files, overwrite=config.overwrite)
     if config.cache is not None:
         check_writable(Path(config.cache), parameter="cache")
-    images = config.open_calibration_images(demo=demo)
+    images = config.open_calibration_images(config.demo)
     steps.expect(3 + config.sensitivity + (gate is not None))
     config.check_task(config.task)
     with steps.step("Loading the checkpoint"):
@@ -180,10 +180,9 @@ def _open_verification_images(
     config: CalibrateConfig, trained: TrainedModel, images: ImageSet, chosen: ImageSet
 ) -> ImageSet:
     """Return the images that verify the budget: given ones, the demo's, or those that calibration leaves over."""
-    if config.validation is not None or config.checkpoint is None:
-        return config.open_validation_images(
-            config.validation or defaults.VALIDATION_IMAGES, trained.labels, trained.task
-        )
+    given = config.demo.validation if config.demo and config.validation is None else config.validation
+    if given is not None:
+        return config.open_validation_images(given, trained.labels, trained.task)
     rest = images.exclude(chosen)
     if len(rest) < defaults.MIN_VERIFICATION_COUNT:
         raise InvalidConfig(

@@ -24,6 +24,7 @@ from shvit_mobile.contracts.recipe import (
 )
 from shvit_mobile.errors import ConflictingParameters, InvalidValue, MissingParameter, NotSupported, parse_choice
 from shvit_mobile.pipeline import defaults
+from shvit_mobile.pipeline.defaults import DEMOS, Demo
 
 if TYPE_CHECKING:
     from shvit_mobile.drift.gates import Gate
@@ -65,7 +66,7 @@ class ModelOptions:
 
     Attributes:
         checkpoint: A file, a folder, an https address, a hub id, a variant of the authors' release, or a model that is
-            loaded or wrapped already (default: the embedded demo model).
+            loaded or wrapped already (default: the embedded demo model of the task).
         weights: Which of several models in the file, by the keys that lead to it (default: the first that is not an
             average).
         sha256: The SHA-256 that the file must have; an https address needs it.
@@ -111,6 +112,11 @@ class ModelOptions:
         given = {name: getattr(self, name) for name in names} | {"crop_ratio": self.crop}
         return {name: value for name, value in given.items() if value is not None}
 
+    @property
+    def demo(self) -> Demo | None:
+        """The embedded demo model of the task, if no checkpoint is given."""
+        return DEMOS[self.task] if self.checkpoint is None else None
+
     def load_model(self) -> TrainedModel:
         """Load the checkpoint with these labels and this preprocessing.
 
@@ -136,7 +142,7 @@ class ModelOptions:
             trained = self._relabel(self.checkpoint, None if named is None else named.labels)
         else:
             trained = load_checkpoint(
-                defaults.CHECKPOINT if self.checkpoint is None else os.fspath(self.checkpoint),
+                DEMOS[self.task].checkpoint if self.checkpoint is None else os.fspath(self.checkpoint),
                 variant=self.variant,
                 labels=None if named is None else named.labels,
                 weights=self.weights,
@@ -186,21 +192,21 @@ class CalibrationOptions:
     passes: Sequence[str] = PTQ_PASSES
     seed: int = 0
 
-    def open_calibration_images(self, *, demo: bool) -> ImageSet:
-        """Return all images that `calibration` names; the embedded demo model (`demo`) has images of its own.
+    def open_calibration_images(self, demo: Demo | None) -> ImageSet:
+        """Return all images that `calibration` names; an embedded demo model (`demo`) has images of its own.
 
         Raises:
             MissingParameter: If no images are given and the model is not the demo's.
             BadImages: As `open_images`.
         """
-        if self.calibration is None and not demo:
+        source = demo.calibration if demo and self.calibration is None else self.calibration
+        if source is None:
             raise MissingParameter(
                 "Static int8 needs images for `calibration`.",
                 why="It fixes the range of every activation in advance, and measures it on real images.",
                 hint="Give a folder with a hundred or more images like those the app will see.",
                 parameter="calibration",
             )
-        source = defaults.CALIBRATION_IMAGES if self.calibration is None else self.calibration
         return open_given(source, parameter="calibration")
 
     def sample_calibration_images(self, images: ImageSet) -> ImageSet:
@@ -296,8 +302,8 @@ class GateOptions:
                 why, hint = _INSTEAD[task]
                 raise NotSupported(f"`{name}` is given for the task {task}.", why=why, hint=hint, parameter=name)
 
-    def resolve_validation(self, *, demo: bool) -> AnyPath | ImageSet | None:
-        """Return what to compare on: for the demo model with a gate its own images, where no others are given.
+    def resolve_validation(self, demo: Demo | None) -> AnyPath | ImageSet | None:
+        """Return what to compare on: for a demo model with a gate its own images, where no others are given.
 
         Raises:
             MissingParameter: If a gate or an option about these images is given, and there are none.
@@ -305,7 +311,7 @@ class GateOptions:
         if self.validation is not None:
             return self.validation
         if self.gate and demo:
-            return defaults.VALIDATION_IMAGES
+            return demo.validation
         named = {name: getattr(self, name) for name in ("labels_csv", "labels_coco", "validation_count")}
         reason = next((f"`{name}` is given" for name, value in named.items() if value is not None), None)
         if reason or self.gate:
@@ -354,7 +360,10 @@ class GateOptions:
         """Return the images for maps, with their boxes if these are given."""
         from shvit_mobile.images.image_set import ImageSet
 
-        if self.labels_coco is None:
+        # The scenes of the demo have their boxes beside them.
+        demo = DEMOS["detect"]
+        boxes = demo.boxes if labels and self.labels_coco is None and source == demo.validation else self.labels_coco
+        if boxes is None:
             images = open_given(source, parameter="validation")
             return replace(images, labels=None, classes=(), mapping=images.mapping if images.true_boxes else None)
         if isinstance(source, ImageSet):
@@ -367,7 +376,7 @@ class GateOptions:
 
         from shvit_mobile.images.coco_boxes import open_coco_images
 
-        return open_coco_images(source, self.labels_coco, labels)
+        return open_coco_images(source, boxes, labels)
 
 
 def open_given(

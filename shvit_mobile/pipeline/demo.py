@@ -1,12 +1,12 @@
-"""Exports the embedded demo model to every target and its main precisions, and compares each artifact."""
+"""Exports an embedded demo model to every target and its main precisions, and compares each artifact."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from shvit_mobile.contracts.manifest import DELEGATES, TARGET_SUFFIXES, UNPROVEN_DELEGATES, qualify_target
+from shvit_mobile.contracts.manifest import DELEGATES, TARGET_SUFFIXES, UNPROVEN_DELEGATES, Task, qualify_target
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import PRECISIONS
-from shvit_mobile.pipeline.defaults import VALIDATION_IMAGES
+from shvit_mobile.pipeline.defaults import DEMOS
 from shvit_mobile.pipeline.export import ExportConfig, ExportJob, ExportResult, export
 from shvit_mobile.progress import StepCallback
 from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS
@@ -31,25 +31,33 @@ ALL_COUNT = 100
 
 
 def run_demo(
-    out: AnyPath, *, everything: bool = False, overwrite: bool = False, progress: StepCallback | None = None
+    out: AnyPath,
+    *,
+    task: Task = "classify",
+    everything: bool = False,
+    overwrite: bool = False,
+    progress: StepCallback | None = None,
 ) -> ExportResult:
-    """Export the demo model, and compare each artifact with the checkpoint on its test images.
+    """Export the demo model of a task, and compare each artifact with the checkpoint on its test images.
 
     The artifacts and `REPORT_FILE` go into `out`; `progress` is called as `Steps` says.
 
     Args:
         out: The folder.
-        everything: Export all that can run here, and compare on `ALL_COUNT` images; otherwise `DEMO_JOBS`, on all 500.
+        task: "classify" for the classifier, "features" for its maps, "detect" for the detector.
+        everything: Export all that can run here, and compare on `ALL_COUNT` images; otherwise `DEMO_JOBS`, on all.
         overwrite: Replace what is there.
         progress: Called as `Steps` says.
 
     Raises:
+        ToolMissing: If pycocotools, which measures the detector, is not installed.
         OutputExists: If an artifact or the report is there already, and `overwrite` is not set.
     """
     jobs, notes = list_all_jobs() if everything else (DEMO_JOBS, ())
     config = ExportConfig(
+        task=task,
         jobs=jobs,
-        validation=VALIDATION_IMAGES,
+        validation=DEMOS[task].validation,
         validation_count=ALL_COUNT if everything else None,
         ladder=not everything,
         out=out,

@@ -38,7 +38,7 @@ from shvit_mobile.pipeline.config import (
     check_positive,
     open_given,
 )
-from shvit_mobile.pipeline.defaults import DEFAULT_PRECISIONS, VALIDATION_IMAGES
+from shvit_mobile.pipeline.defaults import DEFAULT_PRECISIONS, Demo
 from shvit_mobile.pipeline.goldens import GoldenSource, load_wide_gamut_drawing, select_golden_images
 from shvit_mobile.pipeline.lower import (
     check_artifact_overwrite,
@@ -140,11 +140,11 @@ class ExportConfig(ModelOptions, CalibrationOptions, GateOptions):
             for precision in dict.fromkeys(self.precisions) or (DEFAULT_PRECISIONS[_qualify(target, options)],)
         )
 
-    def resolve_validation(self, *, demo: bool) -> AnyPath | ImageSet | None:
-        """Return what to compare on; for the demo model with platforms its own images, where no others are given."""
+    def resolve_validation(self, demo: Demo | None) -> AnyPath | ImageSet | None:
+        """Return what to compare on; for a demo model with platforms its own images, where no others are given."""
         if self.platforms and demo and self.validation is None:
-            return VALIDATION_IMAGES
-        return super().resolve_validation(demo=demo)
+            return demo.validation
+        return super().resolve_validation(demo)
 
     def _list_platform_jobs(self) -> tuple[ExportJob, ...]:
         platforms = [parse_choice(name, CANDIDATES, "platform") for name in dict.fromkeys(self.platforms)]
@@ -317,10 +317,9 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
         ShvitError: If the options contradict each other, a file is there already, or a target lacks a precision.
     """
     steps = steps or Steps(None)
-    demo = config.checkpoint is None
-    jobs, uncalibrated = _leave_out_uncalibrated(config, config.resolve_jobs(), demo=demo)
+    jobs, uncalibrated = _leave_out_uncalibrated(config, config.resolve_jobs())
     _check_config(config, jobs)
-    validation = config.resolve_validation(demo=demo)
+    validation = config.resolve_validation(config.demo)
     if config.report is not None and validation is None:
         raise MissingParameter(
             "`report` is given without `validation`.",
@@ -375,7 +374,7 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
         check_recipe_layers(deployed, recipe[0])
         apply_overrides(deployed, *recipe)
     with steps.step("Listing the images"):
-        calibration = config.open_calibration_images(demo=demo) if calibrates else None
+        calibration = config.open_calibration_images(config.demo) if calibrates else None
         goldens = (
             None
             if config.golden_images is None
@@ -389,10 +388,10 @@ def plan_export(config: ExportConfig, steps: Steps | None = None) -> ExportPlan:
 
 
 def _leave_out_uncalibrated(
-    config: ExportConfig, jobs: tuple[ExportJob, ...], *, demo: bool
+    config: ExportConfig, jobs: tuple[ExportJob, ...]
 ) -> tuple[tuple[ExportJob, ...], tuple[str, ...]]:
     """Return the jobs without those of int8 that a platform implies and no images allow, and a sentence about them."""
-    if not config.platforms or demo or config.calibration is not None or config.recipe is not None:
+    if not config.platforms or config.demo or config.calibration is not None or config.recipe is not None:
         return jobs, ()
     kept = tuple(job for job in jobs if job.precision != "int8")
     return kept, () if kept == jobs else ("No int8: it needs images to calibrate on, and none are given.",)

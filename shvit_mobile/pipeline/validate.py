@@ -16,7 +16,7 @@ from shvit_mobile.errors import ConflictingParameters, MissingParameter, parse_c
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.pipeline.config import GateOptions, ModelOptions, check_output_file, check_positive
-from shvit_mobile.pipeline.defaults import LAYER_COUNT, VALIDATION_IMAGES
+from shvit_mobile.pipeline.defaults import DEMOS, LAYER_COUNT
 from shvit_mobile.pipeline.lower import update_manifest
 from shvit_mobile.pipeline.measure import Measurements, count_steps, measure, runs_on_arm64
 from shvit_mobile.pipeline.steps import Steps
@@ -34,7 +34,7 @@ class ValidateConfig(GateOptions):
 
     Attributes:
         artifacts: Artifacts on disk.
-        checkpoint: The checkpoint they were made from (default: the embedded demo model, with its test images).
+        checkpoint: The checkpoint they were made from (default: the demo model of their task, with its images).
         weights, sha256: See `ModelOptions`.
         variant: See `ModelOptions` (default: the first artifact's model, if that is one of timm).
         size: (height, width) of the images, for artifacts of several sizes (default: the first size of each).
@@ -125,7 +125,7 @@ def validate(config: ValidateConfig, progress: StepCallback | None = None) -> Va
         ).load_model()
     artifacts = list(sort_by_target(artifacts)) if config.ladder else artifacts
     rungs = list_simulated_rungs(artifacts) if config.ladder else ()
-    source = VALIDATION_IMAGES if config.validation is None else config.validation
+    source = DEMOS[task].validation if config.validation is None else config.validation
     sets = [config.open_validation_images(source, artifact.manifest.labels, task) for artifact in artifacts]
     inside = (config.layers + config.ranges) * len(artifacts)
     steps.expect(3 + count_steps(artifacts, rungs, cpus) + inside)

@@ -7,17 +7,32 @@ import pytest
 
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.contracts.fingerprints import compute_sha256
-from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, DEMO_FOLDER, TEST_IMAGES
+from shvit_mobile.demo import (
+    CALIBRATION_IMAGES,
+    CALIBRATION_SCENES,
+    CHECKPOINT,
+    DEMO_FOLDER,
+    DETECTOR,
+    TEST_BOXES,
+    TEST_IMAGES,
+    TEST_SCENES,
+)
 from shvit_mobile.errors import ToolMissing
 from shvit_mobile.families.checkpoints import load_checkpoint
+from shvit_mobile.images.coco_boxes import open_coco_images
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.pipeline import demo
+from shvit_mobile.pipeline.calibrate import CalibrateConfig
 from shvit_mobile.pipeline.demo import DEMO_JOBS, REPORT_FILE, list_all_jobs, run_demo
+from shvit_mobile.pipeline.export import ExportConfig, export
 from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS
 
 
-def test_the_card_names_the_weights() -> None:
-    assert compute_sha256(CHECKPOINT) in (DEMO_FOLDER / "MODEL_CARD.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("weights", [CHECKPOINT, DETECTOR], ids=lambda path: path.stem)
+def test_the_card_names_the_weights(weights: Path) -> None:
+    card = (DEMO_FOLDER / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert compute_sha256(weights) in card
+    assert f"{weights.stat().st_size:,} bytes" in card
 
 
 def test_the_checkpoint_describes_itself() -> None:
@@ -32,6 +47,41 @@ def test_images_are_balanced_and_none_serves_both_calibration_and_test() -> None
     assert set(Counter(test.labels or ()).values()) == {50}
     assert set(Counter(calibration.labels or ()).values()) == {20}
     assert not {compute_sha256(file) for file in test.files} & {compute_sha256(file) for file in calibration.files}
+
+
+def test_scenes_have_boxes_of_all_classes_and_none_serves_both_calibration_and_test() -> None:
+    labels = load_checkpoint(DETECTOR, task="detect").labels
+    test, calibration = open_coco_images(TEST_SCENES, TEST_BOXES, labels), open_images(CALIBRATION_SCENES)
+    assert (len(test), len(calibration)) == (200, 100)
+    assert test.true_boxes is not None
+    classes = Counter(int(one) for boxes in test.true_boxes.values() for one in boxes.classes)
+    assert set(classes) == set(range(10))
+    assert not {compute_sha256(file) for file in test.files} & {compute_sha256(file) for file in calibration.files}
+
+
+def test_the_detector_is_exported_without_a_checkpoint_and_finds_what_is_there(tmp_path: Path) -> None:
+    config = ExportConfig(task="detect", targets=("onnx",), min_box_agreement=0.99, validation_count=20, out=tmp_path)
+    result = export(config)
+    assert result.passed
+    (row,) = result.rows
+    assert row.images == 20
+    assert row.average_precision is not None
+    assert row.average_precision.float_ap > 40
+    assert abs(row.average_precision.drop) < 0.01
+
+
+def test_calibration_of_the_detector_takes_its_scenes() -> None:
+    config = CalibrateConfig(task="detect")
+    assert config.open_calibration_images(config.demo).root == CALIBRATION_SCENES
+
+
+@pytest.mark.slow
+def test_int8_of_the_detector_loses_at_most_half_a_point(tmp_path: Path) -> None:
+    result = run_demo(tmp_path, task="detect")
+    assert len(result.artifacts) == len(DEMO_JOBS)
+    for row in result.rows:
+        assert row.average_precision is not None
+        assert row.average_precision.drop <= 0.5, row.artifact
 
 
 @pytest.mark.slow

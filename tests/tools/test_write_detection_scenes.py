@@ -34,7 +34,7 @@ def test_written_scenes_are_those_that_were_drawn(source: SceneSource, tmp_path:
 
 def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path) -> None:
     pictures, photos = write_pictures(tmp_path)
-    main(pictures, photos, tmp_path / "scenes", scenes=2, size=64)
+    main(pictures, tmp_path / "scenes", photos, scenes=2, size=64)
     assert sorted(path.name for path in (tmp_path / "scenes").iterdir()) == ["boxes.json", "images"]
     with pytest.raises(SystemExit, match="exists"):
-        main(pictures, photos, tmp_path / "scenes", scenes=2, size=64)
+        main(pictures, tmp_path / "scenes", photos, scenes=2, size=64)

@@ -92,6 +92,8 @@ class _Quantizer:
             for name in node.input:
                 self._users.setdefault(name, []).append(node)
         self._values = {constant.name: constant for constant in graph.initializer}
+        # By layer and part: the constants of its calls, by their names.
+        self._constants_of_layers: dict[str, dict[str, NDArray[Any]]] = {}
         # By the name of a float value: the call whose output it is, and its parameters in int8.
         self._pending: dict[str, tuple[str, AffineParameters]] = {}
         # By the name of a float value: the name of the value that takes its place.
@@ -140,10 +142,10 @@ class _Quantizer:
         quantized = quantize_layer(layer, bias, parameters)
         axis = _find_output_axis(node)
         stored = np.moveaxis(quantized.weight, 0, axis) if axis else quantized.weight
-        yield self._dequantize_constant(f"{call}.weight", stored, quantized.scales, axis)
+        yield self._dequantize_constant(call, "weight", stored, quantized.scales, axis)
         node.input[1] = f"{call}.weight.real"
         if quantized.bias is not None:
-            yield self._dequantize_constant(f"{call}.bias", quantized.bias, quantized.bias_scales, 0)
+            yield self._dequantize_constant(call, "bias", quantized.bias, quantized.bias_scales, 0)
             node.input[2] = f"{call}.bias.real"
         output = node.output[0]
         if node.name != call:  # the node after it adds the bias
@@ -162,12 +164,22 @@ class _Quantizer:
         self._dequantized[name] = parameters
 
     def _dequantize_constant(
-        self, name: str, integers: NDArray[Any], scales: NDArray[Any], axis: int
+        self, call: str, part: str, integers: NDArray[Any], scales: NDArray[Any], axis: int
     ) -> onnx.NodeProto:
-        """Return the node that dequantizes constant integers with a scale for each output channel."""
-        stored = self._add_constant(f"{name}.{integers.dtype}", integers)
-        scale = self._add_constant(f"{name}.scale", scales)
-        return helper.make_node("DequantizeLinear", [stored, scale], [f"{name}.real"], f"{name}.real", axis=axis)
+        """Return the node that dequantizes a part of a layer, with a scale for each output channel."""
+        stored = self._share_constant(call, f"{part}.{integers.dtype}", integers)
+        scale = self._share_constant(call, f"{part}.scale", scales)
+        name = f"{call}.{part}.real"
+        return helper.make_node("DequantizeLinear", [stored, scale], [name], name, axis=axis)
+
+    def _share_constant(self, call: str, part: str, values: NDArray[Any]) -> str:
+        """Return the name of a constant of a layer's call, which equal ones of the layer's other calls share."""
+        known = self._constants_of_layers.setdefault(f"{get_layer_path(call)}.{part}", {})
+        for name, stored in known.items():
+            if np.array_equal(stored, values):
+                return name
+        known[f"{call}.{part}"] = values
+        return self._add_constant(f"{call}.{part}", values)
 
     def _add_constant(self, name: str, values: NDArray[Any] | np.generic) -> str:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))

@@ -303,8 +303,8 @@ def _build_drift_pair_table(pairs: Sequence[DriftPair]) -> Table:
                 format_decibels(check.sqnr_db),
                 format_significant(worst.host_max_abs_error, 2),
                 format_significant(check.largest_difference, 2),
-                f"{format_percent(worst.host_agreement)}%",
-                f"{check.same_class}/{check.images}",
+                NO_VALUE if worst.host_agreement is None else f"{format_percent(worst.host_agreement)}%",
+                NO_VALUE if check.same_class is None else f"{check.same_class}/{check.images}",
                 _format_golden_outcome(check.preprocessing_passed, check.inference_passed),
                 style=None if check.passed else "red",
             )

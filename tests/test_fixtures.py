@@ -14,7 +14,7 @@ from shvit_mobile.contracts.device_report import DeviceReport
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.goldens import Goldens
 from shvit_mobile.contracts.instruction_report import InstructionReport
-from shvit_mobile.contracts.manifest import Manifest
+from shvit_mobile.contracts.manifest import Manifest, find_samples_fault
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.contracts.schemas import DOCUMENT_TYPES
 from shvit_mobile.contracts.sensitivity import SensitivityReport
@@ -137,13 +137,15 @@ def test_device_reports_cover_what_a_reader_has_to_show() -> None:
     assert any(report.conditions and report.conditions.low_power for report in found)
 
 
-def test_goldens_are_those_of_their_manifest() -> None:
-    (place,) = (FOLDER / "goldens").glob("*.goldens")
+@pytest.mark.parametrize("stem", ["shvit_s1-64-executorch-fp32", "detector-64-executorch-fp32"])
+def test_goldens_are_those_of_their_manifest(stem: str) -> None:
+    place = FOLDER / "goldens" / f"{stem}.goldens"
     goldens = Goldens.load(place / "goldens.json")
     manifest = Manifest.load(place.with_suffix(".manifest.json"))
     assert manifest.artifact.sha256 == goldens.artifact_sha256
     assert manifest.goldens is not None
     assert (manifest.goldens.name, manifest.goldens.sha256) == (place.name, compute_sha256(place))
+    assert find_samples_fault(goldens.sampled_outputs, manifest.output.maps) == ""
     for golden in goldens.images:
         assert compute_sha256(place / golden.image) == golden.image_sha256
         assert compute_sha256(place / golden.pixels) == golden.pixels_sha256

@@ -7,14 +7,17 @@ and the small model that they belong to are made up.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from shvit_mobile.contracts.detection import Detection
 from shvit_mobile.contracts.drift_report import (
     ChangedImage,
     CheckpointInfo,
@@ -44,6 +47,8 @@ from shvit_mobile.contracts.manifest import (
     Manifest,
     ModelProvenance,
     OutputContract,
+    OutputMap,
+    OutputSamples,
     RampGolden,
     Target,
 )
@@ -230,56 +235,104 @@ def build_manifest(export: FixtureExport, size: int = 224) -> Manifest:
 SMALL = 64
 SMALL_STEM = f"shvit_s1-{SMALL}-executorch-fp32"
 SMALL_SHA256 = sha256(b"the artifact of shvit-mobile's fixture goldens").hexdigest()
+DETECTOR_STEM = f"detector-{SMALL}-executorch-fp32"
+DETECTOR_SHA256 = sha256(b"the artifact of shvit-mobile's fixture detector").hexdigest()
+DETECTION = Detection(strides=(16, 32), box_coding="distances", center_offset=0.5)
+# The places of the values in goldens, and the tolerance of each output.
+SAMPLED = {"scores16": 0.01, "scores32": 0.02, "boxes16": 0.001, "boxes32": 0.002}
 
 
 def write_goldens(folder: Path) -> None:
-    """`STEM.goldens/` with three pictures, their pixels and made-up logits, and the manifest that names it."""
-    place = folder / f"{SMALL_STEM}.goldens"
-    place.mkdir(parents=True)
-    preprocessing = Preprocessing(size=(SMALL, SMALL), crop_ratio=1.0)
+    """Write goldens of a classifier and of a detector with made-up outputs, and the manifests that name them."""
+    logits = [np.round(np.random.default_rng(index).normal(0, 2, len(LABELS)), 4) for index in range(3)]
     goldens = Goldens(
         artifact_sha256=SMALL_SHA256,
-        precision="fp32",
-        preprocessing=preprocessing,
-        how="native",
-        engine=ENGINES["executorch"],
         tolerance=0.001,
-        pixels_tolerance=1.5,
-        reduced_pixels_tolerance=2.5,
         images=tuple(
-            write_golden_image(index, source, preprocessing, place)
-            for index, source in enumerate((find_picture(0), find_picture(1), WIDE_GAMUT_IMAGE))
+            GoldenImage(logits=tuple(values.tolist()), float_logits=tuple(np.round(values + 1e-4, 4).tolist()), **files)
+            for values, files in zip(logits, write_golden_images(folder / f"{SMALL_STEM}.goldens"), strict=True)
         ),
+        **GOLDENS_OF_ALL,
     )
+    save_goldens(goldens, folder, SMALL_STEM, {})
+    write_detector_goldens(folder)
+
+
+def write_detector_goldens(folder: Path) -> None:
+    maps = tuple(
+        OutputMap(name=f"{kind}{stride}", shape=(channels, SMALL // stride, SMALL // stride), stride=stride)
+        for kind, channels in (("scores", 2), ("boxes", 4))
+        for stride in DETECTION.strides
+    )
+    samples = tuple(
+        OutputSamples(name=one.name, positions=tuple(range(0, prod(one.shape), 5)), tolerance=SAMPLED[one.name])
+        for one in maps
+    )
+    count = sum(len(one.positions) for one in samples)
+    values = [np.round(np.random.default_rng(10 + index).normal(-1, 2, count), 4) for index in range(3)]
+    goldens = Goldens(
+        artifact_sha256=DETECTOR_SHA256,
+        tolerance=max(SAMPLED.values()),
+        sampled_outputs=samples,
+        images=tuple(
+            GoldenImage(sampled_values=tuple(one.tolist()), float_sampled_values=tuple(one.tolist()), **files)
+            for one, files in zip(values, write_golden_images(folder / f"{DETECTOR_STEM}.goldens"), strict=True)
+        ),
+        **GOLDENS_OF_ALL,
+    )
+    manifest = build_manifest(EXPORTS[3], SMALL)
+    update = {
+        "task": "detect",
+        "labels": ("cat", "dog"),
+        "model": manifest.model.model_copy(update={"classes": 2}),
+        "output": OutputContract(maps=maps),
+        "detection": DETECTION,
+    }
+    save_goldens(goldens, folder, DETECTOR_STEM, update)
+
+
+GOLDENS_OF_ALL: dict[str, Any] = {
+    "precision": "fp32",
+    "preprocessing": Preprocessing(size=(SMALL, SMALL), crop_ratio=1.0),
+    "how": "native",
+    "engine": ENGINES["executorch"],
+    "pixels_tolerance": 1.5,
+    "reduced_pixels_tolerance": 2.5,
+}
+
+
+def save_goldens(goldens: Goldens, folder: Path, stem: str, update: dict[str, Any]) -> None:
+    """Write the list of `STEM.goldens/`, whose pictures are there, and the manifest that names the folder."""
+    place = folder / f"{stem}.goldens"
     goldens.save(place / "goldens.json")
     export = EXPORTS[3]
     named = build_manifest(export, SMALL).model_copy(
         update={
-            "artifact": ArtifactFile(name=f"{SMALL_STEM}.pte", bytes=export.bytes, sha256=SMALL_SHA256),
+            "artifact": ArtifactFile(name=f"{stem}.pte", bytes=export.bytes, sha256=goldens.artifact_sha256),
             "goldens": GoldensFolder(name=place.name, sha256=compute_sha256(place)),
             "drift": None,
             "golden": None,
+            **update,
         }
     )
-    named.save(folder / f"{SMALL_STEM}.manifest.json")
+    named.save(folder / f"{stem}.manifest.json")
 
 
-def write_golden_image(index: int, source: Path, preprocessing: Preprocessing, place: Path) -> GoldenImage:
-    """One picture, copied from the demo's images."""
-    with Image.open(source) as opened:
-        pixels = preprocessing.preprocess_image(opened.convert("RGB"))
-    image, raw = f"{index}.jpg", f"{index}.pixels.rgb"
-    (place / image).write_bytes(source.read_bytes())
-    (place / raw).write_bytes(pixels.tobytes())
-    logits = np.round(np.random.default_rng(index).normal(0, 2, len(LABELS)), 4)
-    return GoldenImage(
-        image=image,
-        image_sha256=sha256(source.read_bytes()).hexdigest(),
-        pixels=raw,
-        pixels_sha256=sha256(pixels.tobytes()).hexdigest(),
-        logits=tuple(logits.tolist()),
-        float_logits=tuple(np.round(logits + 1e-4, 4).tolist()),
-    )
+def write_golden_images(place: Path) -> Iterator[dict[str, str]]:
+    """Write three pictures of the demo's images with their pixels; yield what a list says of each."""
+    place.mkdir(parents=True)
+    for index, source in enumerate((find_picture(0), find_picture(1), WIDE_GAMUT_IMAGE)):
+        with Image.open(source) as opened:
+            pixels = GOLDENS_OF_ALL["preprocessing"].preprocess_image(opened.convert("RGB"))
+        image, raw = f"{index}.jpg", f"{index}.pixels.rgb"
+        (place / image).write_bytes(source.read_bytes())
+        (place / raw).write_bytes(pixels.tobytes())
+        yield {
+            "image": image,
+            "image_sha256": sha256(source.read_bytes()).hexdigest(),
+            "pixels": raw,
+            "pixels_sha256": sha256(pixels.tobytes()).hexdigest(),
+        }
 
 
 def find_picture(index: int) -> Path:

@@ -2,8 +2,9 @@
 
 `percentiles.json` holds NumPy's percentiles, `ratios.json` ratios of latencies with intervals that are counted out,
 `reductions.json` the scale at which photos are decoded, `detection.json` maps of detectors and their boxes,
-`preprocessing/` pictures and the pixels that Pillow makes of them, so that no implementation is its own judge. Pictures
-and pixels are raw: bytes of rows, columns, channels.
+`placements.json` boxes of pictures and their places in views, `preprocessing/` pictures and the pixels that Pillow
+makes of them, so that no implementation is its own judge. Pictures and pixels are raw: bytes of rows, columns,
+channels.
 """
 
 from __future__ import annotations
@@ -163,6 +164,33 @@ def build_reduction_cases() -> list[dict[str, object]]:
     ]
 
 
+def build_placement_cases() -> list[dict[str, object]]:
+    """Boxes of pictures, and where views show them: scaled, turned and mirrored. Computed by products of matrices."""
+    sizes = [((480, 640), (240, 320)), ((480, 640), (400, 300)), ((641, 479), (333, 777)), ((64, 64), (100, 50))]
+    box = np.array([[0.125, 0.25, 1], [0.5, 0.75, 1]])  # left top and right bottom, as shares of the sides
+    turn = np.array([[0, -1, 1], [1, 0, 0], [0, 0, 1]])  # of shares, clockwise: right is (1 - y), down is x
+    flip = np.array([[-1, 0, 1], [0, 1, 0], [0, 0, 1]])
+    cases: list[dict[str, object]] = []
+    for (picture, view), scaling, turns, mirrored in product(sizes, ("fit", "fill"), range(4), (False, True)):
+        shown = picture[::-1] if turns % 2 else picture
+        scale = (min if scaling == "fit" else max)(view[0] / shown[0], view[1] / shown[1])
+        sides = [side * scale for side in shown]
+        to_view = np.array([[sides[0], 0, (view[0] - sides[0]) / 2], [0, sides[1], (view[1] - sides[1]) / 2]])
+        ends = box @ (to_view @ (flip if mirrored else np.eye(3)) @ np.linalg.matrix_power(turn, turns)).T
+        cases.append(
+            {
+                "picture": {"width": picture[0], "height": picture[1]},
+                "view": {"width": view[0], "height": view[1]},
+                "scaling": scaling,
+                "quarter_turns": turns,
+                "mirrored": mirrored,
+                "box": (box[:, :2] * picture).ravel().tolist(),
+                "expected": [*ends.min(axis=0).tolist(), *ends.max(axis=0).tolist()],
+            }
+        )
+    return cases
+
+
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     rule = "linear interpolation at share / 100 * (count - 1) of the sorted samples; equal within 1e-9 relative"
@@ -180,6 +208,12 @@ def main() -> None:
     )
     text = json.dumps({"rule": rule, "cases": build_detection_cases()}, separators=(",", ":"))
     (FOLDER / "detection.json").write_text(text + "\n", encoding="utf-8")
+    rule = (
+        "the upright picture is turned clockwise by quarter turns, then mirrored left to right, then scaled and "
+        "centered in the view; left, top, right and bottom, equal within 1e-3"
+    )
+    text = json.dumps({"rule": rule, "cases": build_placement_cases()}, separators=(",", ":"))
+    (FOLDER / "placements.json").write_text(text + "\n", encoding="utf-8")
     write_preprocessing(FOLDER / "preprocessing")
     print(f"{FOLDER.relative_to(FOLDER.parent.parent)}: {sum(1 for _ in FOLDER.rglob('*.*'))} files")
 

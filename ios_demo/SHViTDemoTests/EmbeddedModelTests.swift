@@ -16,8 +16,8 @@ final class EmbeddedModelTests: XCTestCase {
     func testEveryModelAnswersItsGoldensOnTheProcessor() async throws {
         for trial in Trial.all(of: Device.store.listing().models, computes: [.cpu]) {
             guard let goldens = try trial.model.goldens() else { continue }
-            let classifier = try await Device.source(of: trial).load()
-            let outcome = try await GoldenChecker(goldens, decoder: Device.decoder).check(classifier)
+            let runner = try await Device.source(of: trial).load()
+            let outcome = try await GoldenChecker(goldens, decoder: Device.decoder).check(runner)
             XCTAssertTrue(outcome.passed, "\(trial.id): \(outcome.sentences)")
         }
     }

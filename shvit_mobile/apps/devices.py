@@ -145,7 +145,8 @@ class DriftPair(Contract):
     Attributes:
         source: The file of the device report.
         how, engine: The execution mode and the runtime here.
-        host_sqnr_db, host_max_abs_error, host_agreement, host_images: Drift here from the float model, on many images.
+        host_sqnr_db, host_max_abs_error, host_agreement, host_images: Drift here from the float model, on many images;
+            maps have no agreement.
         golden: The golden check on the device, against the artifact's logits here.
     """
 
@@ -159,7 +160,7 @@ class DriftPair(Contract):
     engine: str
     host_sqnr_db: JsonFloat
     host_max_abs_error: float
-    host_agreement: float
+    host_agreement: float | None
     host_images: int
     golden: GoldenCheck
 
@@ -366,7 +367,7 @@ def _build_drift_pairs(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterato
     for result in run.report.results:
         manifest = known.get(result.artifact_sha256 or "")
         drift: DriftRow | None = (manifest and manifest.drift) or result.drift
-        if result.golden is None or drift is None or drift.agreement is None:
+        if result.golden is None or drift is None:
             continue
         yield DriftPair(
             source=run.source,
@@ -379,7 +380,7 @@ def _build_drift_pairs(run: DeviceRun, known: Mapping[str, Manifest]) -> Iterato
             engine=drift.engine,
             host_sqnr_db=drift.sqnr_db,
             host_max_abs_error=drift.max_abs_error,
-            host_agreement=drift.agreement.value,
+            host_agreement=drift.agreement.value if drift.agreement else None,
             host_images=drift.images,
             golden=result.golden,
         )

@@ -16,7 +16,7 @@ from shvit_mobile.contracts.artifact import Artifact, get_goldens_path, get_mani
 from shvit_mobile.contracts.fingerprints import compute_sha256, compute_size_bytes
 from shvit_mobile.contracts.manifest import Delegate, QualifiedTarget, Target
 from shvit_mobile.contracts.outputs import list_missing_folders, lock_folder, remove_folders_if_empty, write_atomically
-from shvit_mobile.errors import BadApp, BadArtifact, NotSupported, OutputExists
+from shvit_mobile.errors import BadApp, BadArtifact, OutputExists
 
 _LABELS_NAME = "labels.txt"
 _RUNNABLE_TARGETS: dict[AppKind, tuple[QualifiedTarget, ...]] = {
@@ -115,13 +115,6 @@ def plan_embeds(artifacts: Iterable[Artifact], app: App, *, any_version: bool = 
 
 def _plan_embed(artifact: Artifact, app: App) -> EmbedPlan:
     path, manifest = artifact.path, artifact.manifest
-    if manifest.task != "classify":
-        raise NotSupported(
-            f"{path.name} cannot go into an app: its task is {manifest.task}.",
-            why="The apps run classifiers.",
-            hint="Export the model with `task=classify`, or run the artifact in code of your own.",
-            parameter="task",
-        )
     if manifest.qualified_target not in _RUNNABLE_TARGETS[app.kind]:
         system = SYSTEM_NAMES[app.kind]
         raise BadArtifact(

@@ -63,10 +63,11 @@ def describe_failed_goldens(runs: Iterable[DeviceRun]) -> Iterator[str]:
             )
         for result, golden in checked:
             if not golden.inference_passed:
+                noun = "a value of a map" if golden.same_class is None else "a logit"
                 unit = format_compute_unit(run.report, result)
                 yield (
                     f"{device}, {result.name}, {unit}: inference is off. With the goldens' "
-                    f"pixels, a logit differs by {golden.largest_difference:g}, more than {golden.tolerance:g}."
+                    f"pixels, {noun} differs by {golden.largest_difference:g}, more than {golden.tolerance:g}."
                 )
 
 

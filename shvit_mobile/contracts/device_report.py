@@ -6,7 +6,8 @@ What is timed, since version 1.1:
   not read yet. Between two calls of a turn, at most the input is made and the output read.
 - `stages` are whole frames, measured after each turn: preprocessing (from the picture in memory to the values of the
   tensor, or to the pixels for a model that takes a picture), tensor (from these to the runtime's own input), inference
-  (the call of the runtime), decoding (from the runtime's output to the five most likely labels), and all of it.
+  (the call of the runtime), decoding (from the runtime's outputs to the five most likely labels, or to boxes), and all
+  of it.
 - A percentile is stated if at least ten samples lie above it: p90 from 100 samples on, p95 from 200, p99 from 1,000.
 
 Version 1.0 states every percentile and has no stages. Its samples from iOS cover tensor and decoding too.
@@ -322,13 +323,13 @@ def _exceeds(value: float, limit: float) -> bool:
 
 
 class StageLatencies(Contract):
-    """The stages of whole frames, from a picture in memory to the five most likely labels.
+    """The stages of whole frames, from a picture in memory to the five most likely labels, or to boxes.
 
     Attributes:
         preprocessing: From the picture to the values of the tensor, or to the pixels of a model that takes a picture.
         tensor: From these to the runtime's own input.
         inference: The call of the runtime.
-        decoding: From the runtime's output to the labels and their probabilities.
+        decoding: From the runtime's outputs to the labels with their probabilities, or to boxes.
         total: All of it.
     """
 

@@ -21,6 +21,7 @@ from shvit_mobile.apps.findings import (
 from shvit_mobile.apps.known_artifacts import open_manifests
 from shvit_mobile.apps.regression import evaluate_slowdown
 from shvit_mobile.contracts.device_report import DeviceReport, SustainedWindow
+from shvit_mobile.contracts.drift_row import MapDrift
 from shvit_mobile.errors import BadArtifact, BadReport, InvalidValue, MissingParameter
 from tests.fixtures import FIXTURES
 
@@ -217,6 +218,22 @@ def test_drift_here_stands_beside_drift_there() -> None:
     assert (pair.how, round(pair.host_sqnr_db, 1), pair.host_images) == ("native", 30.1, 500)
     assert pair.golden == run(LATER).report.results[3].golden
     assert compare_devices(collect_device_reports([LATER])).drift == ()
+
+
+def test_maps_on_a_device_stand_beside_their_drift_here_without_a_class() -> None:
+    later = next(one for one in run(LATER).report.results if one.name == INT8)
+    known = next(one.drift for one in manifests() if one.artifact.name == INT8)
+    assert later.golden is not None
+    assert known is not None
+    unlabelled = ("top1", "top5", "float_top1", "float_top5", "top1_drop", "top1_drop_interval", "mcnemar")
+    one = MapDrift(name="scores16", sqnr_db=40.0, cosine=1.0, worst_channel=0, worst_channel_db=30.0, max_abs_error=0.5)
+    of_maps = {"agreement": None, "mean_kl": None, "maps": (one,), "sqnr_db": 40.0, "max_abs_error": 0.5}
+    drift = known.model_copy(update=dict.fromkeys(unlabelled) | of_maps)
+    golden = later.golden.model_copy(update={"same_class": None, "inference_passed": False, "largest_difference": 7.5})
+    maps = with_results(LATER, {"golden": golden, "drift": drift})
+    pair = next(pair for pair in compare_devices([maps]).drift if pair.artifact == INT8)
+    assert (pair.host_agreement, pair.host_sqnr_db, pair.golden.same_class) == (None, 40.0, None)
+    assert "a value of a map differs by 7.5" in next(describe_failed_goldens([maps]))
 
 
 def test_a_failed_golden_check_says_which_half_is_off() -> None:

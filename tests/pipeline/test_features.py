@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import nn
 from typer.testing import CliRunner
 
-from shvit_mobile.apps.embed import plan_embeds
+from shvit_mobile.apps.embed import embed_artifacts, plan_embeds
 from shvit_mobile.apps.projects import open_app
 from shvit_mobile.bench.golden_check import check_goldens
 from shvit_mobile.bench.macs import count_macs
 from shvit_mobile.cli.main import app
 from shvit_mobile.contracts.artifact import Artifact, read_goldens
-from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.manifest import Manifest, Target
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision, Recipe
 from shvit_mobile.deploy.fold import to_deploy_form
@@ -404,12 +404,17 @@ def test_a_budget_of_sqnr_keeps_layers_in_float(classifier: TrainedModel, pictur
     assert all(row.quantized_kl is None and row.quantized_db > 20 for row in result.sensitivity.layers)
 
 
+def test_maps_go_into_apps_without_labels(lower_features: Callable[..., Artifact], tmp_path: Path) -> None:
+    artifact, app = lower_features("executorch", "fp32"), open_app(android_app(tmp_path))
+    embed_artifacts(plan_embeds([artifact], app), app)
+    folder = app.models / artifact.path.stem
+    assert (folder / "labels.txt").read_text(encoding="utf-8") == ""
+    assert Manifest.load(folder / f"{artifact.path.stem}.manifest.json").task == "features"
+
+
 def test_what_needs_classes_refuses_maps(
-    lower_features: Callable[..., Artifact], features: TrainedModel, pictures: Path, tmp_path: Path
+    lower_features: Callable[..., Artifact], features: TrainedModel, pictures: Path
 ) -> None:
-    with pytest.raises(NotSupported) as refusal:
-        plan_embeds([lower_features("executorch", "fp32")], open_app(android_app(tmp_path)))
-    assert "features" in refusal.value.what
     deployed, recipe = to_deploy_form(features), lower_features("onnx", "int8").manifest.recipe
     with pytest.raises(NotSupported):
         finetune_recipe(deployed, recipe, open_images(pictures))

@@ -184,12 +184,12 @@ MISTAKES = (
         "The facade ignores the padding of a frame's rows",
         f"{LIBRARY}/ImageClassifier.kt",
         "Plane(it.buffer, it.rowStride,",
-        "Plane(it.buffer, image.width,",
+        "Plane(it.buffer, width,",
     ),
     Mistake(
         "The facade ignores the crop rectangle",
         f"{LIBRARY}/ImageClassifier.kt",
-        ", planes, image.cropRect.toPart())",
+        ", planes, cropRect.toPart())",
         ", planes)",
     ),
     Mistake(
@@ -263,11 +263,11 @@ MISTAKES = (
     ),
     Mistake(
         "A closed model runs",
-        f"{LIBRARY}/ShvitClassifier.kt",
+        f"{LIBRARY}/ShvitModel.kt",
         '        check(!closed) { "${manifest.artifact.name} has been closed" }\n',
         "",
     ),
-    Mistake("A model is destroyed twice", f"{LIBRARY}/ShvitClassifier.kt", "        if (closed) return\n", ""),
+    Mistake("A model is destroyed twice", f"{LIBRARY}/ShvitModel.kt", "        if (closed) return\n", ""),
     Mistake(
         "A closed model keeps its memory",
         f"{LIBRARY}/ExecuTorch.kt",
@@ -282,7 +282,7 @@ MISTAKES = (
     ),
     Mistake(
         "A model is destroyed while it runs",
-        f"{LIBRARY}/ShvitClassifier.kt",
+        f"{LIBRARY}/ShvitModel.kt",
         "    @Synchronized\n    override fun close()",
         "    override fun close()",
     ),
@@ -300,7 +300,7 @@ MISTAKES = (
     ),
     Mistake(
         "What a runtime throws is not named if it is no runtime exception",
-        f"{LIBRARY}/ShvitClassifier.kt",
+        f"{LIBRARY}/ShvitModel.kt",
         "        } catch (reason: Exception) {",
         "        } catch (reason: RuntimeException) {",
     ),
@@ -333,7 +333,7 @@ MISTAKES = (
     Mistake(
         "A model with two inputs runs on one",
         LITERT,
-        "inputs.size == 1 && outputs.size == 1",
+        "inputs.size == 1 && outputs.size == expected",
         "inputs.isNotEmpty() && outputs.isNotEmpty()",
     ),
     Mistake(
@@ -345,8 +345,8 @@ MISTAKES = (
     Mistake(
         "LiteRT's input is read as its output",
         LITERT,
-        "outputs.single().readFloat()",
-        "inputs.single().readFloat()",
+        "outputs.map(TensorBuffer::readFloat)",
+        "inputs.map(TensorBuffer::readFloat)",
     ),
     Mistake(
         "The app loads models without LiteRT",
@@ -376,8 +376,8 @@ MISTAKES = (
     Mistake(
         "A frame after a failure is not closed",
         f"{CAMERAX}/FrameAnalyzer.kt",
-        "image.use { if (failed) null else runCatching { classify(it) } } ?: return",
-        "if (failed) return else image.use { runCatching { classify(it) } }",
+        "image.use { if (failed) null else runCatching { analyze.invoke(it) } } ?: return",
+        "if (failed) return else image.use { runCatching { analyze.invoke(it) } }",
     ),
     Mistake(
         "Frames after a failure are classified",
@@ -388,32 +388,104 @@ MISTAKES = (
     Mistake(
         "The chroma planes of CameraX are exchanged",
         f"{CAMERAX}/FrameAnalyzer.kt",
-        "image.planes.map { Plane",
-        "listOf(image.planes[0], image.planes[2], image.planes[1]).map { Plane",
+        "val planes = planes.map { Plane",
+        "val planes = listOf(planes[0], planes[2], planes[1]).map { Plane",
     ),
     Mistake(
         "The padding of CameraX's rows is ignored",
         f"{CAMERAX}/FrameAnalyzer.kt",
         "Plane(it.buffer, it.rowStride,",
-        "Plane(it.buffer, image.width,",
+        "Plane(it.buffer, width,",
     ),
     Mistake(
         "The frame's rotation is ignored",
         f"{CAMERAX}/FrameAnalyzer.kt",
-        "Orientation.fromDegrees(image.imageInfo.rotationDegrees)",
+        "Orientation.fromDegrees(imageInfo.rotationDegrees)",
         "Orientation.UPRIGHT",
     ),
     Mistake(
         "The frame is turned the wrong way",
         f"{CAMERAX}/FrameAnalyzer.kt",
-        "fromDegrees(image",
-        "fromDegrees(-image",
+        "fromDegrees(imageInfo",
+        "fromDegrees(-imageInfo",
     ),
     Mistake(
         "What the view does not show is classified",
         f"{CAMERAX}/FrameAnalyzer.kt",
-        ", planes, image.cropRect.toPart())",
+        ", planes, cropRect.toPart())",
         ", planes)",
+    ),
+    Mistake(
+        "The boxes of a front camera are not mirrored",
+        f"{APP}/CameraFeed.kt",
+        "camera == CameraSelector.DEFAULT_FRONT_CAMERA",
+        "false",
+    ),
+    Mistake(
+        "The boxes of every camera are mirrored",
+        f"{APP}/LiveActivity.kt",
+        "mirrored = feed?.mirrored == true",
+        "mirrored = feed != null",
+    ),
+    Mistake(
+        "Boxes are not drawn over the preview",
+        f"{APP}/LiveActivity.kt",
+        "        view<PictureOverlay>(R.id.overlay).show(seen, mirrored = feed?.mirrored == true)\n",
+        "",
+    ),
+    Mistake(
+        "Boxes are not drawn over the photo",
+        f"{APP}/PhotoActivity.kt",
+        "        view<PictureOverlay>(R.id.overlay).show(seen)\n",
+        "",
+    ),
+    Mistake(
+        "A box is drawn in a view of another shape",
+        f"{APP}/PictureOverlay.kt",
+        "placement.place(found.box, width, height)",
+        "placement.place(found.box, width, width)",
+    ),
+    Mistake(
+        "A label is drawn outside of its view",
+        f"{APP}/PictureOverlay.kt",
+        ".coerceAtMost(height.toFloat())",
+        " + 2 * height",
+    ),
+    Mistake(
+        "Boxes are in pixels of the picture as it lies in memory",
+        f"{LIBRARY}/ShvitModel.kt",
+        "orientation.uprightSize(source)",
+        "source.height to source.width",
+    ),
+    Mistake(
+        "The outputs of a program are named in another order",
+        f"{LIBRARY}/ExecuTorch.kt",
+        "= outputs.map { it.toTensor().dataAsFloatArray }",
+        "= outputs.reversed().map { it.toTensor().dataAsFloatArray }",
+    ),
+    Mistake(
+        "The outputs of LiteRT are named in another order",
+        LITERT,
+        "= outputs.map(TensorBuffer::readFloat)",
+        "= outputs.reversed().map(TensorBuffer::readFloat)",
+    ),
+    Mistake(
+        "A program with other outputs runs",
+        f"{LIBRARY}/ShvitModel.kt",
+        '        check(outputs.size == names.size) { "it returned ${outputs.size} outputs, not ${names.size}" }\n',
+        "",
+    ),
+    Mistake(
+        "Feature maps are analyzed for a screen",
+        f"{APP}/Library.kt",
+        "model.manifest.task == Task.FEATURES",
+        "false",
+    ),
+    Mistake(
+        "A detector is loaded as a classifier",
+        f"{LIBRARY}/ShvitModel.kt",
+        "task != null && model.manifest.task != task",
+        "false",
     ),
     Mistake("The view port is not shared", f"{APP}/CameraFeed.kt", ".setViewPort(port)", ""),
     Mistake(

@@ -27,6 +27,7 @@ import dev.shvit.camerax.*
 import dev.shvit.core.*
 import dev.shvit.core.images.*
 import dev.shvit.core.models.*
+import dev.shvit.core.screen.*
 import dev.shvit.litert.*
 import java.util.concurrent.Executor
 

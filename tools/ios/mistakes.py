@@ -64,12 +64,10 @@ TYPE_MISTAKES = (
         "case .cpuAndNeuralEngine: .cpuAndANE",
         CORE_ML,
     ),
-    Mistake(
-        "a misspelled method", "CoreMLClassifier.swift", ".shapedArrayValue(of:", ".shapedArrayValues(of:", CORE_ML
-    ),
+    Mistake("a misspelled method", "CoreMLRunner.swift", ".shapedArrayValue(of:", ".shapedArrayValues(of:", CORE_ML),
     Mistake(
         "a wrong argument type",
-        "CoreMLClassifier.swift",
+        "CoreMLRunner.swift",
         "pixelBuffer: try buffers.buffer(of: picture)",
         "pixelBuffer: picture",
         CORE_ML,
@@ -97,9 +95,9 @@ TYPE_MISTAKES = (
     ),
     Mistake(
         "a shared value that is not safe to send",
-        "CoreMLClassifier.swift",
-        "Classifier, @unchecked Sendable",
-        "Classifier",
+        "CoreMLRunner.swift",
+        "Runner, @unchecked Sendable",
+        "Runner",
         CORE_ML,
     ),
     Mistake("a missing import", "Apple/Decoding.swift", "    import ImageIO\n", ""),
@@ -331,9 +329,23 @@ PLATFORM_MISTAKES = (
     ),
     Mistake(
         "the model's order of colors for Core ML",
-        "CoreMLClassifier.swift",
+        "CoreMLRunner.swift",
         "channelOrder == .rgb ?",
         "channelOrder != .rgb ?",
+        CORE_ML,
+    ),
+    Mistake(
+        "one map for all names",
+        "CoreMLRunner.swift",
+        "answer.featureValue(for: name)",
+        "answer.featureValue(for: manifest.output.names[0])",
+        CORE_ML,
+    ),
+    Mistake(
+        "a map that is not looked for",
+        "CoreMLRunner.swift",
+        "manifest.output.names.allSatisfy(",
+        "manifest.output.names.contains(where: ",
         CORE_ML,
     ),
     Mistake(

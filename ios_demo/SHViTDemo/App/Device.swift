@@ -25,7 +25,7 @@ enum Device {
     }
 
     /// Returns the source that loads a trial's model on the trial's processors.
-    static func source(of trial: Trial) throws -> any ClassifierSource {
+    static func source(of trial: Trial) throws -> any RunnerSource {
         try trial.model.source(with: [.coreML(compute: trial.compute), .executorch])
     }
 

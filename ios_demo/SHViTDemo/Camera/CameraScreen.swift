@@ -4,7 +4,7 @@ import SHViTKit
 import SwiftUI
 import UIKit
 
-/// The camera's picture with the live predictions on top.
+/// The camera's picture with what the model finds on top.
 struct CameraScreen: View {
     @Environment(Catalog.self) private var catalog
     @Environment(\.scenePhase) private var scenePhase
@@ -38,11 +38,12 @@ struct CameraScreen: View {
                     CameraPreview(session: camera.session)
                         .accessibilityLabel("Live camera picture")
                         .overlay { CropView(geometry: model.geometry) }
+                        .overlay { BoxesView(analysis: model.answer) }
                         .aspectRatio(model.geometry?.aspectRatio ?? 0.75, contentMode: .fit)
                         .frame(maxHeight: .infinity, alignment: .top)
                 }
                 if let answer = model.answer {
-                    ClassificationView(answer: answer, latency: model.latency.median ?? answer.inferenceMs)
+                    AnalysisView(analysis: answer, latency: model.latency.median ?? answer.inferenceMs)
                         .padding()
                         .accessibilityAddTraits(.updatesFrequently)
                 }

@@ -2,7 +2,7 @@ import SHViTDemoCore
 import SHViTKit
 import SwiftUI
 
-/// Runs the golden check: compares this phone's preprocessing and logits with those of the exporting computer.
+/// Runs the golden check: compares this phone's preprocessing and outputs with those of the exporting computer.
 struct GoldenScreen: View {
     @Environment(Catalog.self) private var catalog
     @State private var model = GoldenModel(decoder: Device.photoDecoder(for:), sources: Device.source(of:))
@@ -15,7 +15,7 @@ struct GoldenScreen: View {
                         LabeledContent("Model", value: trial.model.id)
                         LabeledContent("Compute units", value: Wording.compute(trial.compute))
                     } footer: {
-                        Text("Compares this phone's pixels and logits with those stored when the model was exported.")
+                        Text("Compares this phone's pixels and outputs with those stored when the model was exported.")
                     }
                     Section {
                         ReducedScaleToggle()

@@ -1,10 +1,11 @@
 import Foundation
 import PhotosUI
 import SHViTDemoCore
+import SHViTKit
 import SwiftUI
 import UIKit
 
-/// Classifies a photo from the library.
+/// Finds classes or objects in a photo from the library.
 struct PhotoScreen: View {
     let model: PhotoModel
     @Environment(Catalog.self) private var catalog
@@ -23,7 +24,7 @@ struct PhotoScreen: View {
         }
         .task(id: Job(item: item, trial: catalog.chosen?.id)) {
             guard let item, let trial = catalog.chosen else { return }
-            await model.classify(with: trial) { try await item.loadTransferable(type: Data.self) }
+            await model.analyze(with: trial) { try await item.loadTransferable(type: Data.self) }
         }
         .task(id: model.photo) { shown = await Self.thumbnail(of: model.photo) }
     }
@@ -34,7 +35,7 @@ struct PhotoScreen: View {
         } else if item == nil {
             ContentUnavailableView(
                 "No photo selected", systemImage: "photo",
-                description: Text("Choose a photo to see the model's predictions."))
+                description: Text("Choose a photo to see what the model finds."))
         } else {
             ScrollView {
                 picture
@@ -50,6 +51,7 @@ struct PhotoScreen: View {
             Image(uiImage: shown)
                 .resizable()
                 .scaledToFit()
+                .overlay { BoxesView(analysis: analysis) }
                 .clipShape(RoundedRectangle(cornerRadius: 16))
                 .accessibilityLabel("Selected photo")
         }
@@ -63,12 +65,16 @@ struct PhotoScreen: View {
             of: CGSize(width: image.size.width * scale, height: image.size.height * scale))
     }
 
+    private var analysis: Analysis? {
+        if case .analyzed(let analysis) = model.phase { analysis } else { nil }
+    }
+
     @ViewBuilder private var answer: some View {
         switch model.phase {
         case .empty: EmptyView()
-        case .working: ProgressView("Classifying …")
-        case .classified(let answer):
-            ClassificationView(answer: answer, latency: answer.inferenceMs)
+        case .working: ProgressView("Analyzing …")
+        case .analyzed(let analysis):
+            AnalysisView(analysis: analysis, latency: analysis.inferenceMs)
             if model.reduction > 1 {
                 Text("Decoded at 1/\(model.reduction) of its size.")
             }
@@ -86,7 +92,7 @@ struct ReducedScaleToggle: View {
     }
 }
 
-/// What a classification depends on. Another photo or model starts a new one.
+/// What an analysis depends on. Another photo or model starts a new one.
 private struct Job: Equatable {
     let item: PhotosPickerItem?
     let trial: Trial.ID?

@@ -9,7 +9,7 @@ import kotlin.test.Test
 class FramesTest : OnPhone() {
     private fun classify(scene: Scene, orientation: Orientation = Orientation.UPRIGHT) = background {
         load().use { classifier ->
-            scene.toImage(644, 480) {}.use { classifier.classify(it.toFrame(), orientation) }
+            scene.toImage(644, 480) {}.use { classifier.analyze(it.toFrame(), orientation) }
         }
     }
 

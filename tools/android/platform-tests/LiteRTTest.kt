@@ -1,14 +1,17 @@
 import com.google.ai.edge.litert.CompiledModel
 import com.google.ai.edge.litert.LiteRtException
+import dev.shvit.Analysis
 import dev.shvit.AssetFiles
 import dev.shvit.ExecuTorch
 import dev.shvit.ImageClassifier
-import dev.shvit.ShvitClassifier
+import dev.shvit.ImageDetector
+import dev.shvit.ShvitModel
 import dev.shvit.core.ShvitException.RuntimeFailure
 import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.images.Picture
 import dev.shvit.core.models.ArtifactCache
 import dev.shvit.core.models.Engines
+import dev.shvit.core.models.Finding
 import dev.shvit.core.models.ModelStore
 import dev.shvit.litert.LiteRT
 import java.util.function.Function
@@ -27,14 +30,16 @@ class LiteRTTest : OnPhone() {
     private fun picture(vararg colors: Int) =
         Picture(80, 80, IntArray(80 * 80) { colors[if (it / 80 < 40) it % 80 / 40 else 2 + it % 80 / 40] })
 
+    private fun best(analysis: Analysis) = (analysis.finding as Finding.Classes).predictions
+
     private val quarters = picture(RED, GREEN, BLUE, YELLOW)
 
     @BeforeTest
     fun embed() = embedLiteRT()
 
-    private fun loadLiteRT(threads: Int = 1): ShvitClassifier {
+    private fun loadLiteRT(threads: Int = 1): ShvitModel {
         val model = ModelStore(AssetFiles(context.assets)).model(liteRTStem)
-        return ShvitClassifier.load(model, ArtifactCache(context.filesDir.resolve("models")), threads, engines)
+        return ShvitModel.load(model, ArtifactCache(context.filesDir.resolve("models")), threads, engines)
     }
 
     @Test
@@ -55,9 +60,9 @@ class LiteRTTest : OnPhone() {
         CompiledModel.model = Function { values -> FloatArray(10) { if (it == 4) values[0] else 100f } }
         background {
             loadLiteRT().use { classifier ->
-                assertEquals("deer", classifier.classify(quarters, count = 1).predictions.single().label)
+                assertEquals("deer", best(classifier.analyze(quarters, count = 1)).single().label)
                 assertShows(CompiledModel.input!!, RED, GREEN, BLUE, YELLOW)
-                val seen = classifier.classify(picture(BLUE, BLUE, BLUE, BLUE), count = 10).predictions
+                val seen = best(classifier.analyze(picture(BLUE, BLUE, BLUE, BLUE), count = 10))
                 assertEquals("deer", seen.last().label)
                 assertShows(CompiledModel.input!!, BLUE, BLUE, BLUE, BLUE)
             }
@@ -66,7 +71,7 @@ class LiteRTTest : OnPhone() {
 
     @Test
     fun `the number of threads can be left to the runtime`() {
-        background { loadLiteRT(threads = 0).use { it.classify(quarters) } }
+        background { loadLiteRT(threads = 0).use { it.analyze(quarters) } }
         assertNull(CompiledModel.usedThreads)
     }
 
@@ -75,7 +80,7 @@ class LiteRTTest : OnPhone() {
         background {
             load(threads = 1).use { one ->
                 loadLiteRT(threads = 2).use { other ->
-                    loadLiteRT(threads = 4).use { third -> listOf(one, other, third).forEach { it.classify(quarters) } }
+                    loadLiteRT(threads = 4).use { third -> listOf(one, other, third).forEach { it.analyze(quarters) } }
                 }
             }
         }
@@ -84,13 +89,24 @@ class LiteRTTest : OnPhone() {
     }
 
     @Test
+    fun `the maps of a detector are those of its signature, in their order`() {
+        val stem = embedDetector(liteRT = true)
+        CompiledModel.outputs = 4
+        CompiledModel.maps = Function { oneDog() }
+        val seen = background {
+            ImageDetector.named(context, stem, engines = engines).use { it.detect(Picture(64, 64, IntArray(64 * 64))) }
+        }
+        assertEquals(listOf("dog" to 24f), seen.objects.map { it.label to it.box.top })
+    }
+
+    @Test
     fun `a closed model does not run`() {
         background {
             val classifier = loadLiteRT()
-            classifier.classify(quarters)
+            classifier.analyze(quarters)
             classifier.close()
             classifier.close()
-            assertFails { classifier.classify(quarters) }
+            assertFails { classifier.analyze(quarters) }
         }
     }
 
@@ -100,6 +116,7 @@ class LiteRTTest : OnPhone() {
             { CompiledModel.damaged = true },
             { CompiledModel.noMemory = true },
             { CompiledModel.inputs = 2 },
+            { CompiledModel.outputs = 4 },
         )
         for (fault in faults) {
             CompiledModel.reset()
@@ -113,7 +130,7 @@ class LiteRTTest : OnPhone() {
     @Test
     fun `what LiteRT throws names the model`() {
         CompiledModel.model = Function { throw LiteRtException("Failed to invoke the compiled model") }
-        val reason = assertFailsWith<RuntimeFailure> { background { loadLiteRT().use { it.classify(quarters) } } }
+        val reason = assertFailsWith<RuntimeFailure> { background { loadLiteRT().use { it.analyze(quarters) } } }
         assertTrue("$liteRTStem.tflite failed: Failed to invoke" in reason.what, reason.what)
     }
 

@@ -6,8 +6,8 @@ import android.view.View
 import android.widget.TextView
 import androidx.camera.core.CameraState
 import androidx.camera.view.PreviewView
-import dev.shvit.demo.CropView
 import dev.shvit.demo.LiveActivity
+import dev.shvit.demo.PictureOverlay
 import dev.shvit.demo.R
 import fakes.Camera
 import fakes.Misuse
@@ -112,12 +112,40 @@ class LiveTest : OnPhone() {
         open(width = 1200, height = 600)
         look(90, middle)
         assertModelSees(RED, GREEN, BLUE, YELLOW)
-        val crop = screen.findViewById(R.id.crop) as CropView
+        val crop = screen.findViewById(R.id.overlay) as PictureOverlay
         waitFor("the part is known") { crop.preprocessing != null }
         crop.layOut(1200, 600)
         val canvas = Canvas(1200f, 600f)
         crop.draw(canvas)
         assertEquals(1, canvas.rectangles)
+        leave()
+    }
+
+    /** Draws the overlay of a view of 600 x 600, and returns the left and the right side of the only box. */
+    private fun drawBox(): List<Float> {
+        val overlay = screen.findViewById(R.id.overlay) as PictureOverlay
+        overlay.layOut(600, 600)
+        val canvas = Canvas(600f, 600f)
+        overlay.draw(canvas)
+        // What the model sees, the box, and the rectangle behind its label.
+        assertEquals(3, canvas.rectangles)
+        return listOf(canvas.places[1][0], canvas.places[1][2])
+    }
+
+    @Test
+    fun `boxes are drawn over the preview, mirrored for a front camera`() {
+        embedDetector()
+        Module.maps = java.util.function.Function { oneDog().toTypedArray() }
+        open(width = 600, height = 600)
+        look(90)
+        waitFor("the screen shows the object") { "dog" in text(R.id.predictions) }
+        assertEquals(listOf(75f, 375f), drawBox())
+        leave()
+        Camera.MOUNTED.removeAll { !it.front }
+        open(width = 600, height = 600)
+        look(270)
+        waitFor("the screen shows the object") { "dog" in text(R.id.predictions) }
+        assertEquals(listOf(225f, 525f), drawBox())
         leave()
     }
 

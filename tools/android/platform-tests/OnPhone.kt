@@ -1,7 +1,7 @@
 import android.content.Context
 import android.os.Looper
 import dev.shvit.AssetFiles
-import dev.shvit.ShvitClassifier
+import dev.shvit.ShvitModel
 import dev.shvit.core.documents.Goldens
 import dev.shvit.core.models.ArtifactCache
 import dev.shvit.core.models.ModelStore
@@ -52,11 +52,11 @@ abstract class OnPhone {
     protected val liteRTStem = FIXTURE.replace("executorch", "litert")
     private val source = File(System.getProperty("shvit.repository"), "schemas/fixtures/goldens")
 
-    /** Puts the fixture's model, with its goldens and another artifact, into the app's assets. */
-    private fun embed(stem: String, program: ByteArray, change: (String) -> String) {
+    /** Puts a fixture's model, with its goldens and another artifact, into the app's assets. */
+    private fun embed(stem: String, program: ByteArray, fixture: String = FIXTURE, change: (String) -> String) {
         val folder = Phone.assets.resolve("models/$stem")
-        source.resolve("$FIXTURE.goldens").copyRecursively(folder.resolve("$stem.goldens"))
-        val manifest = change(source.resolve("$FIXTURE.manifest.json").readText()).replace(FIXTURE, stem)
+        source.resolve("$fixture.goldens").copyRecursively(folder.resolve("$stem.goldens"))
+        val manifest = change(source.resolve("$fixture.manifest.json").readText()).replace(fixture, stem)
         folder.resolve(Regex("\"name\": \"(\\S+)\"").find(manifest)!!.groupValues[1]).writeBytes(program)
         val artifact = Regex("\"sha256\": \"(\\w+)\"").find(manifest)!!.groupValues[1]
         val goldens = folder.resolve("$stem.goldens/${Goldens.FILE}")
@@ -69,16 +69,37 @@ abstract class OnPhone {
     }
 
     /** Also puts a model for LiteRT there. */
-    protected fun embedLiteRT() = embed(liteRTStem, "a .tflite".toByteArray()) {
-        it.replace("$FIXTURE.pte", "$FIXTURE.tflite")
-            .replace("\"target\": \"executorch\"", "\"target\": \"litert\"")
-            .replace(Regex("\"delegation\": \\{.*?\\{[^}]*}\\s*}", RegexOption.DOT_MATCHES_ALL), "\"delegation\": null")
+    protected fun embedLiteRT() = embed(liteRTStem, "a .tflite".toByteArray()) { forLiteRT(it, FIXTURE) }
+
+    private fun forLiteRT(manifest: String, fixture: String): String = manifest.replace("$fixture.pte", "$fixture.tflite")
+        .replace("\"target\": \"executorch\"", "\"target\": \"litert\"")
+        .replace(Regex("\"delegation\": \\{.*?\\{[^}]*}\\s*}", RegexOption.DOT_MATCHES_ALL), "\"delegation\": null")
+
+    /** Replaces the embedded models by a detector, for LiteRT if [liteRT], or for feature maps with its maps. */
+    protected fun embedDetector(liteRT: Boolean = false, features: Boolean = false): String {
+        val stem = if (liteRT) DETECTOR.replace("executorch", "litert") else DETECTOR
+        Phone.assets.resolve("models").deleteRecursively()
+        embed(stem, "a detector".toByteArray(), DETECTOR) { manifest ->
+            val detector = if (liteRT) forLiteRT(manifest, DETECTOR) else manifest
+            if (!features) return@embed detector
+            detector.replace("\"detect\"", "\"features\"")
+                .replace(Regex("\"detection\": \\{.*?},", RegexOption.DOT_MATCHES_ALL), "")
+        }
+        return stem
     }
+
+    /** What a detector gives that finds one dog, from (8, 24) to (40, 56) in its input: scores, then boxes. */
+    protected fun oneDog(): List<FloatArray> = listOf(
+        FloatArray(32) { if (it == 16 + 2 * 4 + 1) 2f else -9f },
+        FloatArray(8) { -9f },
+        FloatArray(64),
+        FloatArray(16),
+    )
 
     protected fun model(): StoredModel = ModelStore(AssetFiles(context.assets)).model(stem)
 
-    protected fun load(threads: Int = 1): ShvitClassifier =
-        ShvitClassifier.load(model(), ArtifactCache(context.filesDir.resolve("models")), threads)
+    protected fun load(threads: Int = 1): ShvitModel =
+        ShvitModel.load(model(), ArtifactCache(context.filesDir.resolve("models")), threads)
 
     /** Runs a task off the main thread, as the library asks for, and returns its result. */
     protected fun <T> background(task: () -> T): T {
@@ -124,6 +145,7 @@ abstract class OnPhone {
 
     protected companion object {
         private const val FIXTURE = "shvit_s1-64-executorch-fp32"
+        private const val DETECTOR = "detector-64-executorch-fp32"
         const val SIDE = 64
         const val RED = 0xC83232
         const val GREEN = 0x32B432

@@ -1,12 +1,14 @@
 import android.app.Activity
 import android.app.Screens
 import android.content.Intent
+import android.graphics.Canvas
 import android.net.Uri
 import android.widget.CheckBox
 import android.widget.ImageView
 import android.widget.TextView
 import dev.shvit.demo.Library
 import dev.shvit.demo.PhotoActivity
+import dev.shvit.demo.PictureOverlay
 import dev.shvit.demo.R
 import fakes.Misuse
 import fakes.Phone
@@ -65,6 +67,34 @@ class PhotoTest : OnPhone() {
         choose(encode("jpg", 512, 512, upright))
         waitFor("the screen tells the scale") { "1/4" in text(R.id.status) }
         assertModelSees(RED, GREEN, BLUE, YELLOW)
+        leave()
+    }
+
+    @Test
+    fun `boxes are drawn where the view shows the objects`() {
+        embedDetector()
+        Module.maps = java.util.function.Function { oneDog().toTypedArray() }
+        screen = Screens.open(PhotoActivity(), Intent())
+        choose(encode("jpg", 144, 96, upright))
+        waitFor("the screen shows the object") { "dog" in text(R.id.predictions) }
+        assertEquals(true, "boxes" in text(R.id.latency))
+        val overlay = screen.findViewById(R.id.overlay) as PictureOverlay
+        overlay.layOut(288, 300)
+        val canvas = Canvas(288f, 300f)
+        overlay.draw(canvas)
+        // Twice as large as the photo, which lies 54 pixels below the top of the view. The second is behind the label.
+        assertEquals(listOf(72f, 126f, 168f, 222f), canvas.places.first().toList())
+        assertEquals(2, canvas.rectangles)
+        assertEquals(true, canvas.texts.single().endsWith("dog"))
+        leave()
+    }
+
+    @Test
+    fun `feature maps are not shown, and the screen says so`() {
+        embedDetector(features = true)
+        screen = Screens.open(PhotoActivity(), Intent())
+        choose(encode("jpg", 144, 96, upright))
+        waitFor("the screen tells it") { "gives feature maps" in text(R.id.status) }
         leave()
     }
 

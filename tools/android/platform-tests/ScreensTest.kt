@@ -123,7 +123,7 @@ class ScreensTest : OnPhone() {
         Screens.close(screen)
         val choice = Models(context).chosen()
         assertEquals(liteRTStem, choice.stem)
-        background { Library(context).use(choice) { it.classify(Picture(8, 8, IntArray(64) { RED })) } }
+        background { Library(context).use(choice) { it.analyze(Picture(8, 8, IntArray(64) { RED })) } }
         assertShows(CompiledModel.input!!, RED, RED, RED, RED)
         background { Library.dropIdleModel() }
     }

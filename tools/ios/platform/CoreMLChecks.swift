@@ -54,10 +54,39 @@ import Foundation
         }
     ),
     (
+        "the maps of a detector, by their names",
+        {
+            var model = try appleModel(kind: .image, order: .rgb)
+            let maps = ["scores16", "boxes16", "boxes32"].enumerated().map { place, name in
+                Manifest.OutputMap(name: name, shape: [1, 1, place + 1], stride: 64)
+            }
+            let file = model.folder.appending(path: "\(model.id).manifest.json")
+            var manifest = try Document<Manifest>(contentsOf: file)
+            (manifest.content.task, manifest.content.output.logits) = (.features, nil)
+            (manifest.content.output.maps, manifest.content.labels) = (maps, [])
+            try manifest.write(to: file)
+            model = try EmbeddedModel(folder: model.folder)
+            let size = model.manifest.preprocessing.size
+            // Core ML's own order is another one.
+            ModelDefinition.current = ModelDefinition(
+                input: model.manifest.input.name, outputs: ["boxes32", "scores16", "boxes16"], image: (size[0], size[1])
+            ) { _ in [[3, 4, 5], [1], [2, 7]] }
+            let outputs = try await CoreMLSource(model).load().outputs(for: pattern(height: size[0], width: size[1]))
+            expect(
+                outputs == ["scores16": [1], "boxes16": [2, 7], "boxes32": [3, 4, 5]],
+                "Maps have other names: \(outputs).")
+            ModelDefinition.current = ModelDefinition(
+                input: model.manifest.input.name, outputs: ["scores16", "boxes16"], image: (size[0], size[1])
+            ) { _ in [[1], [2, 7]] }
+            let loaded = try? await CoreMLSource(model).load()
+            expect(loaded == nil, "A model without one of its maps is loaded.")
+        }
+    ),
+    (
         "a model that the manifest does not describe, and a package that is missing",
         {
             let model = try appleModel(kind: .image, order: .rgb)
-            for (input, output) in [("other", model.manifest.output.logits), (model.manifest.input.name, "other")] {
+            for (input, output) in [("other", model.manifest.output.names[0]), (model.manifest.input.name, "other")] {
                 ModelDefinition.current = ModelDefinition(input: input, output: output, image: (64, 64)) { $0 }
                 let loaded = try? await CoreMLSource(model).load()
                 expect(loaded == nil, "A model with the input \(input) and the output \(output) is loaded.")
@@ -93,7 +122,7 @@ func appleModel(kind: Manifest.Input.Kind, order: Preprocessing.ChannelOrder) th
 func definition(of manifest: Manifest) -> ModelDefinition {
     let size = manifest.preprocessing.size
     return ModelDefinition(
-        input: manifest.input.name, output: manifest.output.logits,
+        input: manifest.input.name, output: manifest.output.names[0],
         image: manifest.input.kind == .image ? (size[0], size[1]) : nil, shape: manifest.input.shape.map { max($0, 1) }
     ) { $0 }
 }
@@ -105,7 +134,7 @@ func checkImages(_ order: Preprocessing.ChannelOrder) async throws {
     ModelDefinition.current = definition(of: model.manifest)
     let picture = pattern(height: model.manifest.preprocessing.size[0], width: model.manifest.preprocessing.size[1])
     let seen = order == .rgb ? picture : picture.channelsReversed
-    let answer = try await CoreMLSource(model).load().logits(for: seen)
+    let answer = try await CoreMLSource(model).load().outputs(for: seen)["logits"]
     expect(answer == picture.bytes.map(Float.init), "Core ML gets other colors from a model of \(order).")
 }
 
@@ -116,7 +145,7 @@ func checkArrays(_ order: Preprocessing.ChannelOrder) async throws {
     ModelDefinition.current = definition(of: model.manifest)
     let size = model.manifest.preprocessing.size
     let picture = pattern(height: size[0], width: size[1])
-    let answer = try await CoreMLSource(model).load().logits(for: picture)
+    let answer = try await CoreMLSource(model).load().outputs(for: picture)["logits"]
     let expected = try Preprocessor(model.manifest.preprocessing).tensor(of: picture, for: model.manifest.input)
     expect(answer == expected, "Core ML gets other values from a model of \(order).")
 }

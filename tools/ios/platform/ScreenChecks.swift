@@ -16,7 +16,7 @@ import SHViTKitCoreML
             let manifest = model.manifest
             let size = manifest.preprocessing.size
             ModelDefinition.current = ModelDefinition(
-                input: manifest.input.name, output: manifest.output.logits, image: (size[0], size[1])
+                input: manifest.input.name, output: manifest.output.names[0], image: (size[0], size[1])
             ) { values in (0..<10).map { values[$0] } }
             let live = LiveModel(
                 sources: { try CoreMLSource($0.model, compute: $0.compute) }, isAllowed: Camera.isAllowed,

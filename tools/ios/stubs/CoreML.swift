@@ -7,22 +7,29 @@ import Foundation
 
 /// A model as a check defines it.
 @_spi(Checks) public struct ModelDefinition: Sendable {
-    /// The name of the input, and of the output.
+    /// The name of the input, and those of the outputs.
     public let input: String
-    public let output: String
+    public let outputs: [String]
     /// The size of an image input; nil for an array.
     public let image: (height: Int, width: Int)?
     /// The shape of an array input.
     public let shape: [Int]
-    /// Computes the output from an image's red, green and blue in rows, or from an array.
-    public let answer: @Sendable ([Float]) -> [Float]
+    /// Computes the outputs from an image's red, green and blue in rows, or from an array.
+    public let answers: @Sendable ([Float]) -> [[Float]]
 
     public init(
         input: String, output: String, image: (height: Int, width: Int)? = nil, shape: [Int] = [],
         answer: @escaping @Sendable ([Float]) -> [Float]
     ) {
-        (self.input, self.output, self.image, self.shape) = (input, output, image, shape)
-        self.answer = answer
+        self.init(input: input, outputs: [output], image: image, shape: shape) { [answer($0)] }
+    }
+
+    public init(
+        input: String, outputs: [String], image: (height: Int, width: Int)? = nil, shape: [Int] = [],
+        answers: @escaping @Sendable ([Float]) -> [[Float]]
+    ) {
+        (self.input, self.outputs, self.image, self.shape) = (input, outputs, image, shape)
+        self.answers = answers
     }
 
     private static let lock = NSLock()
@@ -97,12 +104,11 @@ open class MLModel: NSObject {
     private func answer(_ input: any MLFeatureProvider) throws -> any MLFeatureProvider {
         if input.featureNames != [definition.input] { complain("A model gets the inputs \(input.featureNames).") }
         guard let value = input.featureValue(for: definition.input) else { throw ModelError() }
-        let result = definition.answer(try values(of: value))
+        let results = definition.answers(try values(of: value)).map { result in
+            MLFeatureValue(shapedArray: MLShapedArray<Float>(scalars: result, shape: [1, result.count]))
+        }
         return try MLDictionaryFeatureProvider(
-            dictionary: [
-                definition.output: MLFeatureValue(
-                    shapedArray: MLShapedArray<Float>(scalars: result, shape: [1, result.count]))
-            ])
+            dictionary: Dictionary(uniqueKeysWithValues: zip(definition.outputs, results)))
     }
 
     private func values(of value: MLFeatureValue) throws -> [Float] {
@@ -174,7 +180,8 @@ open class MLModelDescription: NSObject {
         inputDescriptionsByName = [
             definition.input: MLFeatureDescription(definition.input, isImage ? .image : .multiArray)
         ]
-        outputDescriptionsByName = [definition.output: MLFeatureDescription(definition.output, .multiArray)]
+        outputDescriptionsByName = Dictionary(
+            uniqueKeysWithValues: definition.outputs.map { ($0, MLFeatureDescription($0, .multiArray)) })
     }
 }
 

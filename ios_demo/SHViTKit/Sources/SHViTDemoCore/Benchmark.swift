@@ -4,7 +4,7 @@ import SHViTKit
 /// Measures trials on this device: verifies each artifact, runs its golden check, and measures its latency.
 public struct Benchmark: Sendable {
     /// Returns the source that loads a trial's model on the trial's processors.
-    public typealias Sources = @Sendable (Trial) throws -> any ClassifierSource
+    public typealias Sources = @Sendable (Trial) throws -> any RunnerSource
 
     /// A trial that could not be measured.
     public struct Failure: Equatable, Identifiable, Sendable {
@@ -88,7 +88,8 @@ public struct Benchmark: Sendable {
             goldens: try trial.model.goldens().map { try GoldenChecker($0, decoder: decoder) })
         contestant.title = trial.id
         contestant.frame = .camera(
-            preprocessor: try Preprocessor(manifest.preprocessing), labels: trial.model.labels)
+            preprocessor: try Preprocessor(manifest.preprocessing),
+            decoder: try OutputDecoder(manifest, labels: trial.model.labels))
         return contestant
     }
 

@@ -35,7 +35,10 @@ public struct ManifestFacts: Equatable, Identifiable, Sendable {
                 ]),
             ManifestFacts(
                 "Model",
-                ["Variant": model.variant, "Classes": "\(model.classes)", "Checkpoint": model.source]),
+                [
+                    "Task": Wording.task(manifest.task), "Variant": model.variant,
+                    "Classes": manifest.task == .features ? nil : "\(model.classes)", "Checkpoint": model.source,
+                ]),
             ManifestFacts(
                 "Preprocessing",
                 [
@@ -49,7 +52,7 @@ public struct ManifestFacts: Equatable, Identifiable, Sendable {
             ManifestFacts(
                 "Drift from the float model",
                 [
-                    "Agreement": (manifest.drift?.agreement.value).map { Wording.percent($0, locale: locale) },
+                    "Agreement": (manifest.drift?.agreement?.value).map { Wording.percent($0, locale: locale) },
                     "SQNR": (manifest.drift?.sqnrDb).map { Wording.decibels($0, locale: locale) },
                 ]),
         ]

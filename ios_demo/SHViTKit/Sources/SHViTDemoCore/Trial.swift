@@ -40,4 +40,15 @@ extension Trial {
     public static func standard(of model: EmbeddedModel) -> Trial? {
         all(of: [model], computes: [.all]).first
     }
+
+    /// Checks that a screen can show what the model finds.
+    ///
+    /// - Throws: `unsupportedDocument` for a model that gives feature maps.
+    func checkIsShown() throws(SHViTError) {
+        guard model.manifest.task != .features else {
+            throw .unsupportedDocument(
+                "\(model.id) gives feature maps.", why: "Camera and photo show classes or objects.",
+                next: "Choose another model under Models. Benchmark and golden check run this one.")
+        }
+    }
 }

@@ -52,6 +52,15 @@ public enum Wording {
         return (name + (backend.map { ["(\($0))"] } ?? [])).joined(separator: " ")
     }
 
+    /// Returns what a model of a task does.
+    public static func task(_ task: Manifest.Task) -> String {
+        switch task {
+        case .classify: "classification"
+        case .features: "feature maps"
+        case .detect: "object detection"
+        }
+    }
+
     /// Returns the name of a set of compute units.
     public static func compute(_ compute: DeviceReport.Compute) -> String {
         switch compute {
@@ -70,6 +79,20 @@ public enum Wording {
         case .serious: "serious"
         case .critical: "critical"
         }
+    }
+
+    /// Returns the latencies of an analysis.
+    ///
+    /// - Parameter inferenceMs: The model's latency to show, such as a median.
+    public static func latency(
+        of analysis: Analysis, inferenceMs: Double, locale: Locale = .autoupdatingCurrent
+    ) -> String {
+        let stages = [
+            "Model \(milliseconds(inferenceMs, locale: locale))",
+            "preprocessing \(milliseconds(analysis.preprocessingMs, locale: locale))",
+        ]
+        guard case .objects = analysis.finding else { return stages.joined(separator: ", ") }
+        return (stages + ["boxes \(milliseconds(analysis.decodingMs, locale: locale))"]).joined(separator: ", ")
     }
 
     /// Returns milliseconds, or a dash if there are none.

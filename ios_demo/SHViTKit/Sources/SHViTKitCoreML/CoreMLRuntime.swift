@@ -23,4 +23,15 @@
             try await self.init(named: name, runtimes: [.coreML])
         }
     }
+
+    extension ImageDetector {
+        /// Loads a Core ML detector from the app's folder `Models`; otherwise like `ImageClassifier.init(named:)`.
+        ///
+        /// - Parameter name: The folder's name, which is the artifact's name without suffix.
+        /// - Throws: As `init(named:in:runtimes:)`.
+        @_disfavoredOverload
+        public convenience init(named name: String) async throws(SHViTError) {
+            try await self.init(named: name, runtimes: [.coreML])
+        }
+    }
 #endif

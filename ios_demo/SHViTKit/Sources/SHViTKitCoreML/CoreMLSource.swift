@@ -2,11 +2,11 @@
     import CoreML
     import SHViTKit
 
-    /// The source of a `CoreMLClassifier`: a package, and the processors that it may use.
+    /// The source of a `CoreMLRunner`: a package, and the processors that it may use.
     ///
     /// The package is compiled once per installation and system version. The compiled model is kept in Caches under the
     /// artifact's SHA-256 and serves all compute units.
-    public struct CoreMLSource: ClassifierSource {
+    public struct CoreMLSource: RunnerSource {
         private let model: EmbeddedModel
         private let compute: DeviceReport.Compute
         private let compiled: CompiledModels
@@ -31,7 +31,7 @@
         }
 
         /// Loads the compiled model. Compiles the package first if needed.
-        public func load() async throws -> any Classifier {
+        public func load() async throws -> any Runner {
             _ = try await compile()
             try Task.checkCancellation()
             let loaded: MLModel
@@ -45,7 +45,7 @@
                     why: "It may have been exported for a newer system.",
                     next: "Try again. If that fails, export it with a lower --deployment-target.")
             }
-            return try CoreMLClassifier(loaded, manifest: model.manifest)
+            return try CoreMLRunner(loaded, manifest: model.manifest)
         }
 
         /// Returns where Core ML plans to run the operators; nil before iOS 17.4.

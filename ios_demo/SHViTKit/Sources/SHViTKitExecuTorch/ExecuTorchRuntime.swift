@@ -21,4 +21,14 @@
             try await self.init(named: name, runtimes: [.coreML, .executorch])
         }
     }
+
+    extension ImageDetector {
+        /// Loads a detector from the app's folder `Models`, with Core ML or ExecuTorch, whichever its artifact is for.
+        ///
+        /// - Parameter name: The folder's name, which is the artifact's name without suffix.
+        /// - Throws: As `init(named:in:runtimes:)`.
+        public convenience init(named name: String) async throws(SHViTError) {
+            try await self.init(named: name, runtimes: [.coreML, .executorch])
+        }
+    }
 #endif

@@ -33,7 +33,8 @@ struct DocumentTests {
         let folders = [
             "device_report", "device_report_earlier", "device_report_other_timing", "manifest", "recipe", "newer_minor",
         ]
-        let goldens = ["goldens/shvit_s1-64-executorch-fp32.goldens/goldens.json"]
+        let stems = [ModelStoreTests.stem, ModelStoreTests.detector]
+        let goldens = stems.flatMap { ["goldens/\($0).goldens/goldens.json", "goldens/\($0).manifest.json"] }
         return try folders.flatMap(files(in:)).filter { !$0.hasSuffix("drift_report.json") } + goldens
     }
 
@@ -109,13 +110,32 @@ struct DocumentTests {
         #expect(try Self.manifest(own: ["task": nil]).content.task == .classify)
     }
 
-    @Test(
-        "A manifest of another task is rejected before its fields are read",
-        arguments: [("features", "the task 'features'"), ("segment", "the unknown task 'segment'")])
-    func otherTask(task: String, named: String) {
-        let message = sentence { _ = try Self.manifest(own: ["task": task, "output": nil]) }
-        #expect(message.hasPrefix("unsupportedDocument: a.json is a manifest of \(named)."))
-        #expect(message.contains("--task classify"))
+    @Test("A manifest of an unknown task is rejected before its fields are read")
+    func otherTask() {
+        let message = sentence { _ = try Self.manifest(own: ["task": "segment", "output": nil]) }
+        #expect(message.hasPrefix("unsupportedDocument: a.json is a manifest of the unknown task 'segment'."))
+        #expect(message.contains("classify, features, detect") && message.contains("--task classify"))
+    }
+
+    @Test("Outputs and boxes that contradict the task are rejected")
+    func contradictions() throws {
+        let file = Repository.fixtures.appending(path: "goldens/\(ModelStoreTests.detector).manifest.json")
+        let detector = try Document<Manifest>(contentsOf: file).content
+        func fault(_ change: (inout Manifest) -> Void) -> String {
+            var manifest = detector
+            change(&manifest)
+            return sentence { _ = try Document(manifest).json() }
+        }
+        #expect(fault { _ in } == "no error")
+        #expect(fault { ($0.task, $0.detection) = (.features, nil) } == "no error")
+        #expect(fault { $0.task = .features }.contains("detection does not fit"))
+        #expect(fault { $0.task = .classify }.contains("output does not fit"))
+        #expect(fault { $0.output.maps = nil }.contains("output does not fit"))
+        #expect(fault { $0.detection = nil }.contains("detection does not fit"))
+        #expect(fault { $0.labels.append("fish") }.contains("scores and boxes"))
+        #expect(fault { $0.output.maps?.swapAt(0, 1) }.contains("scores and boxes"))
+        #expect(fault { $0.output.maps?[0].shape = [2, 4] }.contains("output.maps.0.shape"))
+        #expect(fault { $0.detection?.strides = [32, 16] }.contains("detection.strides"))
     }
 
     @Test("An unknown field of the preprocessing is rejected in a newer version too", arguments: ["1.0", "1.9"])

@@ -58,6 +58,65 @@ struct GoldenCheckerTests {
         #expect(try await GoldenChecker(set, decoder: set.knownPictures()).check(turned).inference.sameClass == 0)
     }
 
+    /// The goldens of the fixtures' detector, and the maps of its manifest.
+    static func detector() throws -> (set: GoldenSet, maps: [Manifest.OutputMap]) {
+        let folder = Repository.fixtures.appending(path: "goldens")
+        let file = folder.appending(path: "\(ModelStoreTests.detector).manifest.json")
+        let manifest = try Document<Manifest>(contentsOf: file).content
+        let goldens = folder.appending(path: "\(ModelStoreTests.detector).goldens")
+        return (try GoldenSet(folder: goldens, of: manifest.artifact.sha256), try #require(manifest.output.maps))
+    }
+
+    @Test("The maps of a detector are compared at the goldens' positions, and no class is")
+    func maps() async throws {
+        let (set, maps) = try Self.detector()
+        let checker = try GoldenChecker(set, decoder: set.knownPictures())
+        let outcome = try await checker.check(MapsOracle(set, maps: maps))
+        #expect(outcome.passed)
+        #expect(outcome.record.sameClass == nil)
+        #expect(outcome.inference.sqnrDb > 100)
+        #expect(outcome.sentences[1].contains("map's value") && !outcome.sentences[1].contains("class"))
+    }
+
+    @Test("Each map has a tolerance of its own, and the map that is furthest beyond its own is reported")
+    func toleranceOfMaps() async throws {
+        let (set, maps) = try Self.detector()
+        let checker = try GoldenChecker(set, decoder: set.knownPictures())
+        // 0.005 is half of the tolerance of scores16, 2.5 times that of boxes32, and 5 times that of boxes16.
+        for (name, tolerance) in [("scores16", 0.01), ("boxes32", 0.002), ("boxes16", 0.001)] {
+            let near = try MapsOracle(set, maps: maps) { $0 == name ? $1 + 0.005 : $1 }
+            let inference = try await checker.check(near).inference
+            #expect(inference.passed == (name == "scores16"))
+            #expect(abs(inference.largestDifference - 0.005) < 1e-5)
+            #expect(inference.tolerance == tolerance)
+        }
+        let all = try await checker.check(MapsOracle(set, maps: maps) { $1 + 0.005 }).inference
+        #expect(all.tolerance == 0.001)
+    }
+
+    @Test("The SQNR is that of the map where it is lowest")
+    func noiseOfMaps() async throws {
+        let (set, maps) = try Self.detector()
+        let off = try MapsOracle(set, maps: maps) { $0 == "boxes16" ? 0 : $1 }
+        // All of the signal is lost: 0 dB.
+        #expect(
+            abs(try await GoldenChecker(set, decoder: set.knownPictures()).check(off).inference.sqnrDb) < 1e-6)
+    }
+
+    @Test("A map that is missing, too small or not finite is an error")
+    func wrongMaps() async throws {
+        let (set, maps) = try Self.detector()
+        let checker = try GoldenChecker(set, decoder: set.knownPictures())
+        var small = maps
+        small[0].shape = [1, 4, 4]
+        for wrong in [Array(maps.dropLast()), small] {
+            let oracle = try MapsOracle(set, maps: wrong)
+            #expect(await sentence { _ = try await checker.check(oracle) }.hasPrefix("artifactChanged"))
+        }
+        let infinite = try MapsOracle(set, maps: maps) { _, _ in .nan }
+        #expect(await sentence { _ = try await checker.check(infinite) }.hasPrefix("runtimeFailure"))
+    }
+
     @Test("Swapped colors fail only preprocessing")
     func preprocessingIsOff() async throws {
         let preprocessor = try Preprocessor(set.goldens.preprocessing)

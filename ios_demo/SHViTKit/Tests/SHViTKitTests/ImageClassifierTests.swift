@@ -5,7 +5,7 @@ import Testing
 
 struct ImageClassifierTests {
     /// Runs ExecuTorch's artifacts with a classifier of the test.
-    static func runtime(_ source: any ClassifierSource) -> ModelRuntime {
+    static func runtime(_ source: any RunnerSource) -> ModelRuntime {
         ModelRuntime(.executorch) { _ in source }
     }
 
@@ -156,19 +156,19 @@ struct SharedPoolTests {
 }
 
 /// Loads a model that returns the goldens' logits.
-private struct OracleSource: ClassifierSource {
+private struct OracleSource: RunnerSource {
     let oracle: Oracle
 
-    func load() async throws -> any Classifier { oracle }
+    func load() async throws -> any Runner { oracle }
 }
 
 /// A runtime that fails to load or to run, or returns unusable logits.
-private struct Failing: ClassifierSource, PlainClassifier {
+private struct Failing: RunnerSource, PlainClassifier {
     var load: (any Error)?
     var inference: (any Error)?
     var logits: [Float] = []
 
-    func load() async throws -> any Classifier {
+    func load() async throws -> any Runner {
         if let load { throw load }
         return self
     }

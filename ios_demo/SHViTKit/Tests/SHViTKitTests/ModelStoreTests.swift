@@ -5,10 +5,11 @@ import Testing
 
 struct ModelStoreTests {
     static let stem = "shvit_s1-64-executorch-fp32"
+    static let detector = "detector-64-executorch-fp32"
     static let program = Data("not a program, but bytes with a fingerprint".utf8)
 
     /// Returns a store with one model, laid out as by `shvit-mobile embed`, with a fake program.
-    static func store(in folder: URL, labels: String? = nil) throws -> ModelStore {
+    static func store(in folder: URL, stem: String = stem, labels: String? = nil) throws -> ModelStore {
         let model = folder.appending(path: stem)
         let fixtures = Repository.fixtures.appending(path: "goldens")
         var manifest = try Document<Manifest>(contentsOf: fixtures.appending(path: "\(stem).manifest.json"))

@@ -15,7 +15,7 @@ struct ProfilerTests {
         pixels = try RGBImage(height: 1, width: 1, bytes: [1, 2, 3])
     }
 
-    func contestant(_ source: any ClassifierSource, name: String = "model.pte") -> Contestant {
+    func contestant(_ source: any RunnerSource, name: String = "model.pte") -> Contestant {
         Contestant(name: name, engine: "ExecuTorch", precision: "fp32", threads: 2, source: source, pixels: pixels)
     }
 
@@ -58,11 +58,11 @@ struct ProfilerTests {
     }
 
     /// A source with a compute plan, or with an error.
-    struct Placed: ClassifierSource {
+    struct Placed: RunnerSource {
         let model: TimedClassifier
         let counts: [String: Int]?
 
-        func load() async throws -> any Classifier { try await model.load() }
+        func load() async throws -> any Runner { try await model.load() }
 
         func placement() async throws -> [String: Int]? {
             guard let counts else { throw SHViTError.runtimeFailure("There is no plan.") }
@@ -112,12 +112,12 @@ struct ProfilerTests {
     }
 
     /// Records the order of calls; each inference takes a millisecond longer than the previous one of any model.
-    struct Ordered: PlainClassifier, ClassifierSource {
+    struct Ordered: PlainClassifier, RunnerSource {
         let name: String
         let order: Locked<[String]>
         let clock: StandingClock
 
-        func load() async throws -> any Classifier {
+        func load() async throws -> any Runner {
             order.withLock { $0.append("\(name) loaded") }
             return self
         }
@@ -155,27 +155,28 @@ struct ProfilerTests {
     }
 
     /// A classifier each of whose stages takes a known time.
-    struct Staged: Classifier, ClassifierSource {
+    struct Staged: Runner, RunnerSource {
         let clock: StandingClock
         let inference: Duration
 
-        func load() async throws -> any Classifier { self }
+        func load() async throws -> any Runner { self }
 
-        func timedLogits(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedLogits {
+        func timedOutputs(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedOutputs {
             let times = StageTimes(
                 preprocessing: .milliseconds(2), tensor: .milliseconds(1), inference: inference,
                 decoding: .milliseconds(3))
             clock.add(times.preprocessing + times.tensor + times.inference + times.decoding)
-            return TimedLogits(logits: [1, 2], times: times)
+            return TimedOutputs(outputs: ["logits": [1, 2]], times: times)
         }
     }
 
     @Test("A sample is the runtime's call alone, and whole frames are measured stage by stage")
     func stages() async throws {
         let preprocessor = try Preprocessor(Preprocessing(size: [2, 2]))
+        let decoder = try OutputDecoder(DocumentTests.manifest().content, labels: ["cat", "dog"])
         let models = [Duration.milliseconds(4), .milliseconds(994)].map { inference in
             var model = contestant(Staged(clock: clock, inference: inference))
-            model.frame = .camera(preprocessor: preprocessor, labels: ["cat", "dog"])
+            model.frame = .camera(preprocessor: preprocessor, decoder: decoder)
             return model
         }
         let plan = try Profiler.Plan(warmUp: .iterations(0), turn: .iterations(2), rounds: 2)
@@ -296,8 +297,8 @@ struct ProfilerTests {
         #expect(fractions.last == 1)
     }
 
-    struct Broken: ClassifierSource {
-        func load() async throws -> any Classifier { throw SHViTError.runtimeFailure("The program is damaged.") }
+    struct Broken: RunnerSource {
+        func load() async throws -> any Runner { throw SHViTError.runtimeFailure("The program is damaged.") }
     }
 
     @Test("A failing model does not stop the others, and without results there is no report")
@@ -315,12 +316,12 @@ struct ProfilerTests {
     }
 
     /// A classifier that fails after a number of inferences.
-    final class Tiring: PlainClassifier, ClassifierSource {
+    final class Tiring: PlainClassifier, RunnerSource {
         let left: Locked<Int>
 
         init(_ answers: Int) { left = Locked(answers) }
 
-        func load() async throws -> any Classifier { self }
+        func load() async throws -> any Runner { self }
 
         func logits(for pixels: RGBImage) async throws -> [Float] {
             let isOver = left.withLock { left in
@@ -358,9 +359,9 @@ struct ProfilerTests {
     }
 
     /// Cancels its task at the third inference.
-    final class Cancelling: PlainClassifier, ClassifierSource {
+    final class Cancelling: PlainClassifier, RunnerSource {
         let asked = Locked(0)
-        func load() async throws -> any Classifier { self }
+        func load() async throws -> any Runner { self }
         func logits(for pixels: RGBImage) async throws -> [Float] {
             let count = asked.withLock { asked in
                 asked += 1

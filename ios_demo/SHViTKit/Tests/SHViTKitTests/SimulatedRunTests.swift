@@ -82,12 +82,12 @@ struct SimulatedRunTests {
 }
 
 /// A simulated runtime: returns the goldens' logits and advances a clock.
-private struct SimulatedRuntime: ClassifierSource {
+private struct SimulatedRuntime: RunnerSource {
     let model: EmbeddedModel
     let milliseconds: Double
     let clock: StandingClock
 
-    func load() async throws -> any Classifier {
+    func load() async throws -> any Runner {
         let goldens = try #require(try model.goldens())
         clock.add(.milliseconds(40))
         return Simulated(oracle: try Oracle(goldens), milliseconds: milliseconds, clock: clock)

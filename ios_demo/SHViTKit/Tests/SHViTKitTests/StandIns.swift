@@ -3,15 +3,15 @@ import Foundation
 @testable import SHViTKit
 
 /// A classifier whose whole answer counts as inference.
-protocol PlainClassifier: Classifier {
+protocol PlainClassifier: Runner {
     func logits(for pixels: RGBImage) async throws -> [Float]
 }
 
 extension PlainClassifier {
-    func timedLogits(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedLogits {
+    func timedOutputs(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedOutputs {
         let begun = stopwatch.now()
         let logits = try await logits(for: pixels)
-        return TimedLogits(logits: logits, times: StageTimes(inference: stopwatch.now() - begun))
+        return TimedOutputs(outputs: ["logits": logits], times: StageTimes(inference: stopwatch.now() - begun))
     }
 }
 
@@ -53,12 +53,67 @@ extension GoldenSet {
     }
 }
 
+/// A detector, or a model of feature maps, with given values at the goldens' positions and zeros elsewhere.
+struct MapsOracle: Runner, RunnerSource {
+    let maps: [Manifest.OutputMap]
+    let samples: [Goldens.OutputSamples]
+    let answers: [(pixels: RGBImage, values: [Float])]
+
+    /// Creates a model that returns the goldens' values, changed by `change`.
+    init(
+        _ set: GoldenSet, maps: [Manifest.OutputMap], change: (String, Float) -> Float = { $1 }
+    ) throws {
+        self.maps = maps
+        let samples = set.goldens.sampledOutputs ?? []
+        let names = samples.flatMap { one in one.positions.map { _ in one.name } }
+        self.samples = samples
+        answers = try set.goldens.images.map { image in
+            let values = zip(names, image.sampledValues ?? []).map { change($0, Float($1)) }
+            return (pixels: try set.pixels(of: image), values: values)
+        }
+    }
+
+    func load() async throws -> any Runner { self }
+
+    func timedOutputs(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedOutputs {
+        var values = (answers.first { $0.pixels == pixels }?.values ?? [])[...]
+        var outputs: [String: [Float]] = [:]
+        for map in maps { outputs[map.name] = [Float](repeating: 0, count: map.shape.reduce(1, *)) }
+        for sampled in samples where !values.isEmpty {
+            for (position, value) in zip(sampled.positions, values)
+            where position < outputs[sampled.name]?.count ?? 0 {
+                outputs[sampled.name]?[position] = value
+            }
+            values = values.dropFirst(sampled.positions.count)
+        }
+        return TimedOutputs(outputs: outputs, times: StageTimes())
+    }
+}
+
+/// A detector of the fixtures' contract that finds one dog, 32 pixels wide, at row 2 and column 1 of the stride 16.
+struct OneObject: Runner, RunnerSource {
+    let maps: [Manifest.OutputMap]
+
+    func load() async throws -> any Runner { self }
+
+    func timedOutputs(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedOutputs {
+        var outputs: [String: [Float]] = [:]
+        for map in maps {
+            outputs[map.name] = [Float](
+                repeating: map.name.hasPrefix("scores") ? -9 : 0, count: map.shape.reduce(1, *))
+        }
+        // The second of two classes; the center is at (24, 40), and each side is 16 pixels from it.
+        outputs["scores16"]?[16 + 2 * 4 + 1] = 2
+        return TimedOutputs(outputs: outputs, times: StageTimes())
+    }
+}
+
 /// A model in pure Swift: each class weighs the means of a grid of cells. It takes real time.
-struct GridClassifier: PlainClassifier, ClassifierSource {
+struct GridClassifier: PlainClassifier, RunnerSource {
     let classes: Int
     let cells = 8
 
-    func load() async throws -> any Classifier { self }
+    func load() async throws -> any Runner { self }
 
     func logits(for pixels: RGBImage) async throws -> [Float] {
         var sums = [Float](repeating: 0, count: cells * cells)
@@ -102,7 +157,7 @@ final class StandingClock: Sendable {
 }
 
 /// A classifier with known latencies: the n-th inference takes the n-th duration, later ones the last.
-final class TimedClassifier: PlainClassifier, ClassifierSource {
+final class TimedClassifier: PlainClassifier, RunnerSource {
     let clock: StandingClock
     let durations: [Duration]
     let compiling: Duration?
@@ -124,7 +179,7 @@ final class TimedClassifier: PlainClassifier, ClassifierSource {
         return true
     }
 
-    func load() async throws -> any Classifier {
+    func load() async throws -> any Runner {
         clock.add(.milliseconds(40))
         return self
     }

@@ -1,7 +1,7 @@
 import Observation
 import SHViTKit
 
-/// Classifies a camera's frames, one after the other. Only one run at a time has a camera.
+/// Finds classes or objects in a camera's frames, one after the other. Only one run at a time has a camera.
 @MainActor
 @Observable
 public final class LiveModel<Feed: CameraFeed> {
@@ -11,7 +11,7 @@ public final class LiveModel<Feed: CameraFeed> {
         case starting
         /// The person does not allow the camera.
         case denied
-        /// Frames are classified.
+        /// Frames are analyzed.
         case running
         /// The system has taken the camera away for now.
         case interrupted
@@ -22,7 +22,7 @@ public final class LiveModel<Feed: CameraFeed> {
     /// The current state.
     public private(set) var phase = Phase.starting
     /// The result for the last frame; nil before the first.
-    public private(set) var answer: Classification?
+    public private(set) var answer: Analysis?
     /// The latencies of the last frames, in milliseconds.
     public private(set) var latency = RecentLatency()
     /// The shape of the camera's picture and the part that the model sees; nil before the first frame.
@@ -48,12 +48,12 @@ public final class LiveModel<Feed: CameraFeed> {
         self.open = open
     }
 
-    /// Classifies frames until its task is cancelled. Waits until an earlier run has closed its camera.
+    /// Analyzes frames until its task is cancelled. Waits until an earlier run has closed its camera.
     public func run(_ trial: Trial) async {
         let before = last
         let task = Task {
             await before?.value
-            await classifyFrames(with: trial)
+            await analyzeFrames(with: trial)
         }
         last = task
         await withTaskCancellationHandler {
@@ -63,7 +63,7 @@ public final class LiveModel<Feed: CameraFeed> {
         }
     }
 
-    private func classifyFrames(with trial: Trial) async {
+    private func analyzeFrames(with trial: Trial) async {
         if Task.isCancelled { return }
         (phase, answer, latency, geometry) = (.starting, nil, RecentLatency(), nil)
         let isAllowed = await isAllowed()
@@ -74,10 +74,11 @@ public final class LiveModel<Feed: CameraFeed> {
             return
         }
         do {
-            let classifier = try await ImageClassifier(trial.model, source: sources(trial))
+            try trial.checkIsShown()
+            let model = try await ImageModel(trial.model, source: sources(trial))
             try Task.checkCancellation()
             let camera = open()
-            do { try await show(camera, with: classifier, trial.model.manifest.preprocessing) } catch {
+            do { try await show(camera, with: model) } catch {
                 await close(camera)
                 throw error
             }
@@ -90,9 +91,7 @@ public final class LiveModel<Feed: CameraFeed> {
         }
     }
 
-    private func show(
-        _ camera: Feed, with classifier: ImageClassifier, _ preprocessing: Preprocessing
-    ) async throws {
+    private func show(_ camera: Feed, with model: ImageModel) async throws {
         try await camera.start()
         try Task.checkCancellation()
         (self.camera, phase) = (camera, .running)
@@ -100,8 +99,10 @@ public final class LiveModel<Feed: CameraFeed> {
         defer { watching.cancel() }
         for await frame in camera.frames {
             // All frames of a camera have the same size.
-            if geometry == nil { geometry = try CameraGeometry(frame, preprocessing: preprocessing) }
-            let answer = try await classifier.classify(frame)
+            if geometry == nil {
+                geometry = try CameraGeometry(frame, preprocessing: model.model.manifest.preprocessing)
+            }
+            let answer = try await model.analyze(frame)
             try Task.checkCancellation()
             self.answer = answer
             latency.add(answer.inferenceMs)

@@ -2,7 +2,7 @@ import Foundation
 import Observation
 import SHViTKit
 
-/// Classifies a photo.
+/// Finds classes or objects in a photo.
 @MainActor
 @Observable
 public final class PhotoModel {
@@ -10,24 +10,24 @@ public final class PhotoModel {
     public enum Phase {
         /// No photo is selected yet.
         case empty
-        /// The photo is being classified.
+        /// The photo is being analyzed.
         case working
-        /// The photo is classified.
-        case classified(Classification)
-        /// The classification failed.
+        /// The photo is analyzed.
+        case analyzed(Analysis)
+        /// The analysis failed.
         case failed(any Error)
     }
 
     /// The current state.
     public private(set) var phase = Phase.empty
-    /// What each side of the classified photo was divided by when it was decoded; 1 for a whole photo.
+    /// What each side of the analyzed photo was divided by when it was decoded; 1 for a whole photo.
     public private(set) var reduction = 1
     /// The photo's bytes; nil before one is selected.
     public private(set) var photo: Data?
     private let decoder: @Sendable (Preprocessing) -> GoldenChecker.Decoder
     private let sources: Benchmark.Sources
-    /// The model that classified the last photo, loaded.
-    private var loaded: (trial: Trial.ID, classifier: ImageClassifier)?
+    /// The model of the last photo, loaded.
+    private var loaded: (trial: Trial.ID, model: ImageModel)?
 
     /// - Parameters:
     ///   - decoder: Returns the phone's image decoder for a model's preprocessing.
@@ -39,12 +39,12 @@ public final class PhotoModel {
         self.sources = sources
     }
 
-    /// Loads a photo and classifies it.
+    /// Loads a photo and analyzes it.
     ///
     /// - Parameters:
     ///   - trial: The model and its processors.
     ///   - load: Returns the photo's bytes; nil if it has none.
-    public func classify(with trial: Trial, load: @Sendable () async throws -> Data?) async {
+    public func analyze(with trial: Trial, load: @Sendable () async throws -> Data?) async {
         (phase, photo) = (.working, nil)
         do {
             guard let data = try await load() else {
@@ -52,13 +52,13 @@ public final class PhotoModel {
                     "The photo cannot be read.", why: "It contains no image data.", next: "Choose another photo.")
             }
             photo = data
-            let classifier = try await classifier(of: trial)
+            let model = try await model(of: trial)
             try Task.checkCancellation()
             let decoder = decoder(trial.model.manifest.preprocessing)
-            let (answer, decodedAt) = try await classification(of: data, decoder: decoder, with: classifier)
+            let (analysis, decodedAt) = try await analysis(of: data, decoder: decoder, with: model)
             try Task.checkCancellation()
             reduction = decodedAt
-            phase = .classified(answer)
+            phase = .analyzed(analysis)
         } catch {
             // Show nothing for a photo or model that is no longer selected.
             if !Task.isCancelled { phase = .failed(error) }
@@ -66,12 +66,13 @@ public final class PhotoModel {
     }
 
     /// Returns the loaded model; another one than the last is loaded first.
-    private func classifier(of trial: Trial) async throws -> ImageClassifier {
-        if let loaded, loaded.trial == trial.id { return loaded.classifier }
+    private func model(of trial: Trial) async throws -> ImageModel {
+        if let loaded, loaded.trial == trial.id { return loaded.model }
         loaded = nil
-        let classifier = try await ImageClassifier(trial.model, source: sources(trial))
-        loaded = (trial.id, classifier)
-        return classifier
+        try trial.checkIsShown()
+        let model = try await ImageModel(trial.model, source: sources(trial))
+        loaded = (trial.id, model)
+        return model
     }
 
     /// Frees the loaded model, because the system has little memory.
@@ -79,11 +80,11 @@ public final class PhotoModel {
         loaded = nil
     }
 
-    /// Decodes and classifies off the main thread, which draws.
-    private nonisolated func classification(
-        of photo: Data, decoder: @escaping GoldenChecker.Decoder, with classifier: ImageClassifier
-    ) async throws -> (Classification, reduction: Int) {
+    /// Decodes and analyzes off the main thread, which draws.
+    private nonisolated func analysis(
+        of photo: Data, decoder: @escaping GoldenChecker.Decoder, with model: ImageModel
+    ) async throws -> (Analysis, reduction: Int) {
         let picture = try decoder(photo)
-        return (try await classifier.classify(picture), picture.reduction)
+        return (try await model.analyze(picture), picture.reduction)
     }
 }

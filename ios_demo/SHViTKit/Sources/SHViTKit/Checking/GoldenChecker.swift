@@ -4,7 +4,8 @@ import Foundation
 ///
 /// Preprocessing: the device decodes and preprocesses each golden's picture, and its pixels are compared with the
 /// stored ones.
-/// Inference: the artifact runs on the stored pixels, and its logits are compared with the stored ones.
+/// Inference: the artifact runs on the stored pixels, and its logits, or values of its maps, are compared with the stored
+/// ones.
 public struct GoldenChecker: Sendable {
     /// Decodes an encoded image into an upright RGB picture.
     public typealias Decoder = @Sendable (Data) throws -> RGBImage
@@ -29,13 +30,13 @@ public struct GoldenChecker: Sendable {
 
     /// Checks preprocessing and inference.
     ///
-    /// - Throws: `SHViTError` if a golden is damaged, or the logits are invalid; `CancellationError`.
-    public func check(_ classifier: any Classifier) async throws -> GoldenOutcome {
+    /// - Throws: `SHViTError` if a golden is damaged, or the outputs are invalid; `CancellationError`.
+    public func check(_ runner: any Runner) async throws -> GoldenOutcome {
         let pixels = try set.goldens.images.map(set.pixels(of:))
         return GoldenOutcome(
             images: pixels.count,
             preprocessing: try preprocessing(against: pixels),
-            inference: try await inference(of: classifier, on: pixels))
+            inference: try await inference(of: runner, on: pixels))
     }
 
     private func preprocessing(against expected: [RGBImage]) throws -> GoldenOutcome.Preprocessing {
@@ -54,37 +55,95 @@ public struct GoldenChecker: Sendable {
         return worst ?? .init(difference: 0, tolerance: goldens.pixelsTolerance)
     }
 
-    private func inference(
-        of classifier: any Classifier, on pixels: [RGBImage]
-    ) async throws -> GoldenOutcome.Inference {
-        var (largest, signal, noise, sameClass) = (0.0, 0.0, 0.0, 0)
+    private func inference(of runner: any Runner, on pixels: [RGBImage]) async throws -> GoldenOutcome.Inference {
+        var comparisons = set.goldens.parts.map { Comparison(tolerance: $0.tolerance) }
+        var sameClass = 0
         for (image, stored) in zip(set.goldens.images, pixels) {
             try Task.checkCancellation()
-            let answer = try await classifier.logits(for: stored).map(Double.init)
-            try check(answer, of: image)
-            for (expected, actual) in zip(image.logits, answer) {
-                largest = max(largest, abs(expected - actual))
-                signal += expected * expected
-                noise += (expected - actual) * (expected - actual)
+            let answer = try values(in: try await runner.outputs(for: stored), of: image)
+            var rest = image.expected[...]
+            for (index, actual) in answer.enumerated() {
+                comparisons[index].add(expected: rest.prefix(actual.count), actual: actual)
+                rest = rest.dropFirst(actual.count)
             }
-            sameClass += largestIndex(answer) == largestIndex(image.logits) ? 1 : 0
+            sameClass += largestIndex(answer[0]) == largestIndex(image.logits) ? 1 : 0
         }
-        let sqnr = noise == 0 ? .infinity : 10 * log10(signal / noise)
+        // Of several outputs, the one that is furthest beyond its tolerance.
+        let worst = comparisons.max { $0.excess < $1.excess } ?? Comparison(tolerance: set.goldens.tolerance)
         return .init(
-            largestDifference: largest, tolerance: set.goldens.tolerance, sqnrDb: sqnr, sameClass: sameClass)
+            largestDifference: worst.largest, tolerance: worst.tolerance,
+            sqnrDb: comparisons.map(\.sqnrDb).min() ?? .infinity,
+            sameClass: set.goldens.sampledOutputs == nil ? sameClass : nil)
     }
 
-    private func check(_ answer: [Double], of image: Goldens.Image) throws(SHViTError) {
-        guard answer.count == image.logits.count else {
-            throw SHViTError.artifactChanged(
-                "The artifact returns \(answer.count) logits, but the golden \(image.image) has \(image.logits.count).",
-                why: "They belong to different models.", next: "Embed the model again: shvit-mobile embed ARTIFACT")
+    /// Returns what the goldens hold of the outputs for a picture: the logits, or values of each map.
+    private func values(in outputs: [String: [Float]], of image: Goldens.Image) throws(SHViTError) -> [[Double]] {
+        var answer: [[Double]] = []
+        for part in set.goldens.parts {
+            let found = part.name.map { outputs[$0] } ?? (outputs.count == 1 ? outputs.values.first : nil)
+            let positions = part.positions ?? Array(image.logits.indices)
+            let fits = part.positions == nil ? found?.count == positions.count : positions.last ?? 0 < found?.count ?? 0
+            guard let found, fits else {
+                let held = part.name.map { "values of \($0)" } ?? "\(positions.count) logits"
+                throw SHViTError.artifactChanged(
+                    "The artifact returns \(Self.text(outputs)), but the golden \(image.image) has \(held).",
+                    why: "They belong to different models.", next: "Embed the model again: shvit-mobile embed ARTIFACT")
+            }
+            let values = positions.map { Double(found[$0]) }
+            guard values.allSatisfy(\.isFinite) else {
+                throw SHViTError.runtimeFailure(
+                    "The artifact's outputs for the golden \(image.image) are not finite.",
+                    why: "A value inside the model overflows its precision on this compute unit.",
+                    next: "Try another compute unit, or find the layer: shvit-mobile validate --layers")
+            }
+            answer.append(values)
         }
-        guard answer.allSatisfy(\.isFinite) else {
-            throw SHViTError.runtimeFailure(
-                "The artifact's logits for the golden \(image.image) are not finite.",
-                why: "A value inside the model overflows its precision on this compute unit.",
-                next: "Try another compute unit, or find the layer: shvit-mobile validate --layers")
+        return answer
+    }
+
+    private static func text(_ outputs: [String: [Float]]) -> String {
+        outputs.sorted { $0.key < $1.key }.map { "\($0.value.count) values as \($0.key)" }.joined(separator: ", ")
+    }
+}
+
+extension Goldens {
+    /// A part of the outputs that is compared with a tolerance of its own.
+    struct Part {
+        /// The output's name; nil for the only output, the logits.
+        let name: String?
+        /// The places of the values; nil for all.
+        let positions: [Int]?
+        let tolerance: Double
+    }
+
+    /// The logits, or each map.
+    var parts: [Part] {
+        sampledOutputs?.map { Part(name: $0.name, positions: $0.positions, tolerance: $0.tolerance) }
+            ?? [Part(name: nil, positions: nil, tolerance: tolerance)]
+    }
+}
+
+/// The differences of one output over all pictures.
+private struct Comparison {
+    let tolerance: Double
+    private(set) var largest = 0.0
+    private var signal = 0.0
+    private var noise = 0.0
+
+    init(tolerance: Double) {
+        self.tolerance = tolerance
+    }
+
+    /// How many tolerances the largest difference is.
+    var excess: Double { largest / max(tolerance, 1e-30) }
+
+    var sqnrDb: Double { noise == 0 ? .infinity : 10 * log10(signal / noise) }
+
+    mutating func add(expected: some Sequence<Double>, actual: [Double]) {
+        for (expected, actual) in zip(expected, actual) {
+            largest = max(largest, abs(expected - actual))
+            signal += expected * expected
+            noise += (expected - actual) * (expected - actual)
         }
     }
 }
@@ -101,16 +160,16 @@ public struct GoldenOutcome: Equatable, Sendable {
         public var passed: Bool { difference <= tolerance }
     }
 
-    /// The artifact's logits for the stored pixels compared with the stored logits.
+    /// The artifact's outputs for the stored pixels compared with the stored values.
     public struct Inference: Equatable, Sendable {
-        /// The largest difference of any logit.
+        /// The largest difference of any logit or value; of several maps, of the one that is furthest beyond its tolerance.
         public let largestDifference: Double
-        /// The largest difference that the goldens allow.
+        /// The largest difference that the goldens allow there.
         public let tolerance: Double
-        /// The SQNR of the logits in dB; infinite if all are equal.
+        /// The SQNR of the logits in dB, or the lowest of a map; infinite if all are equal.
         public let sqnrDb: Double
-        /// The number of images on which both choose the same class.
-        public let sameClass: Int
+        /// The number of images on which both choose the same class; nil for maps.
+        public let sameClass: Int?
         /// Whether the difference is within the tolerance.
         public var passed: Bool { largestDifference <= tolerance }
     }
@@ -136,9 +195,10 @@ public struct GoldenOutcome: Equatable, Sendable {
     /// A sentence about preprocessing and one about inference.
     public var sentences: [String] {
         let answers =
-            "Inference \(inference.passed ? "passed" : "failed"): the largest logit difference is "
-            + "\(Self.short(inference.largestDifference)) (tolerance \(Self.short(inference.tolerance))); "
-            + "\(inference.sameClass) of \(images) images get the same class."
+            "Inference \(inference.passed ? "passed" : "failed"): the largest difference of a "
+            + "\(inference.sameClass == nil ? "map's value" : "logit") is "
+            + "\(Self.short(inference.largestDifference)) (tolerance \(Self.short(inference.tolerance)))"
+            + (inference.sameClass.map { "; \($0) of \(images) images get the same class." } ?? ".")
         let pixels =
             "Preprocessing \(preprocessing.passed ? "passed" : "failed"): the largest mean pixel difference is "
             + "\(Self.short(preprocessing.difference)) of 255 (tolerance \(Self.short(preprocessing.tolerance)))."

@@ -244,16 +244,16 @@ public struct DeviceReport: DocumentContent, Checked {
         public var preprocessingPassed: Bool
         /// The mean absolute difference of the worst image, from 0 to 255.
         public var pixelsDifference: Double
-        /// Whether the logits for the stored pixels are within the tolerance.
+        /// Whether the logits, or the values of maps, for the stored pixels are within the tolerance.
         public var inferencePassed: Bool
-        /// The largest difference of any logit.
+        /// The largest difference of any of them; of several maps, of the one that is furthest beyond its tolerance.
         public var largestDifference: Double
-        /// The largest difference that the goldens allow.
+        /// The largest difference that the goldens allow there.
         public var tolerance: Double
-        /// The SQNR of the device's logits in dB; infinite if they are equal.
+        /// The SQNR of the device's logits in dB, or the lowest of a map; infinite if they are equal.
         public var sqnrDb: Double
-        /// The number of images on which both choose the same class.
-        public var sameClass: Int
+        /// The number of images on which both choose the same class; nil for maps.
+        public var sameClass: Int?
 
         /// Whether preprocessing and inference passed.
         public var passed: Bool { preprocessingPassed && inferencePassed }

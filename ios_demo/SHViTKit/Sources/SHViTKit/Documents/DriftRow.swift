@@ -54,6 +54,28 @@ public struct DriftRow: Codable, Equatable, Sendable, Checked {
         public var features: [String]
     }
 
+    /// The drift of one map of a model that is no classifier.
+    public struct MapDrift: Codable, Equatable, Sendable, Checked {
+        /// The output's name.
+        public var name: String
+        /// The SQNR in dB; infinite if the maps are equal.
+        public var sqnrDb: Double
+        /// The cosine similarity of artifact and float model.
+        public var cosine: Double
+        /// The channel with the lowest SQNR.
+        public var worstChannel: Int
+        /// The SQNR of that channel in dB.
+        public var worstChannelDb: Double
+        /// The largest difference of any value.
+        public var maxAbsError: Double
+
+        func check() throws(Fault) {
+            try check(cosine, "cosine", in: -1...1)
+            try check(worstChannel, "worst_channel")
+            try check(maxAbsError, "max_abs_error")
+        }
+    }
+
     /// The artifact's file name.
     public var artifact: String
     /// The target: "coreml", "executorch" or "onnx", or what else was compared.
@@ -86,14 +108,17 @@ public struct DriftRow: Codable, Equatable, Sendable, Checked {
     public var top1DropInterval: [Double]?
     /// McNemar's test of top-1 against the float model.
     public var mcnemar: McNemar?
-    /// The share of images on which both models choose the same class.
-    public var agreement: Share
-    /// The SQNR of the logits in dB; infinite if they are equal.
+    /// The share of images on which both models choose the same class; nil for maps.
+    public var agreement: Share?
+    /// The SQNR of the logits in dB, or the lowest of a map; infinite if they are equal.
     public var sqnrDb: Double
-    /// The largest difference of any logit.
+    /// The largest difference of any logit, or of any value of a map.
     public var maxAbsError: Double
-    /// The mean KL divergence of the artifact's class distribution from the float model's, in nats.
-    public var meanKl: Double
+    /// The mean KL divergence of the artifact's class distribution from the float model's, in nats; nil for
+    /// maps.
+    public var meanKl: Double?
+    /// The drift of each map; nil for a classifier.
+    public var maps: [MapDrift]?
 
     func check() throws(Fault) {
         try check(sha256: artifactSha256, "artifact_sha256")
@@ -106,5 +131,7 @@ public struct DriftRow: Codable, Equatable, Sendable, Checked {
         try check(count: top1DropInterval?.count ?? 2, "top1_drop_interval", is: 2)
         try check(mcnemar, "mcnemar")
         try check(agreement, "agreement")
+        try check(maps ?? [], "maps")
+        if maps == nil, agreement == nil || meanKl == nil { throw Fault("agreement", "is missing") }
     }
 }

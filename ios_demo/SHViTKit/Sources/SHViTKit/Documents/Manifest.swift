@@ -109,14 +109,41 @@ public struct Manifest: DocumentContent, Checked {
         }
     }
 
-    /// The names of the artifact's outputs.
-    public struct Output: Codable, Equatable, Sendable {
-        /// The output with the logits.
-        public var logits: String
+    /// An output with a value for each channel and position.
+    public struct OutputMap: Codable, Equatable, Sendable, Checked {
+        /// The output's name in the artifact.
+        public var name: String
+        /// The shape (channels, rows, columns) for one picture.
+        public var shape: [Int]
+        /// The distance of neighboring positions, in pixels of the input.
+        public var stride: Int
+
+        func check() throws(Fault) {
+            try check(count: shape.count, "shape", is: 3)
+            for side in shape { try check(side, "shape", least: 1) }
+            try check(stride, "stride", least: 1)
+        }
+    }
+
+    /// The artifact's outputs.
+    public struct Output: Codable, Equatable, Sendable, Checked {
+        /// The output with a classifier's logits; nil for other tasks.
+        public var logits: String?
         /// The output with the probabilities; only of a Core ML classifier.
         public var probabilities: String?
         /// The output with the label; only of a Core ML classifier.
         public var label: String?
+        /// The outputs of other tasks, in the order in which the artifact returns them; nil for a classifier.
+        public var maps: [OutputMap]?
+
+        /// The names of the outputs that a runner returns, in the order of the artifact.
+        public var names: [String] {
+            logits.map { [$0] } ?? (maps ?? []).map(\.name)
+        }
+
+        func check() throws(Fault) {
+            try check(maps ?? [], "maps")
+        }
     }
 
     /// The artifact's operators and weights.
@@ -141,7 +168,7 @@ public struct Manifest: DocumentContent, Checked {
         public var leftOperators: [String: Int]
     }
 
-    /// The artifact's logits for a synthetic picture.
+    /// The artifact's logits, or some values of its maps, for a synthetic picture.
     public struct Golden: Codable, Equatable, Sendable {
         /// The default picture.
         public enum Ramp: DefaultValue {
@@ -151,11 +178,15 @@ public struct Manifest: DocumentContent, Checked {
 
         /// The picture.
         @Default<Ramp> public var picture: String
-        /// The artifact's logits.
-        public var logits: [Double]
+        /// The logits of a classifier; empty for other tasks.
+        @Default<EmptyList<Double>> public var logits: [Double]
+        /// Which values of maps are stored; nil for a classifier.
+        public var sampledOutputs: [Goldens.OutputSamples]?
+        /// These values, one output after the other.
+        public var sampledValues: [Double]?
         /// How the artifact was executed.
         public var how: Execution
-        /// The largest difference of a logit that other kernels may cause.
+        /// The largest difference of a value that other kernels may cause.
         public var tolerance: Double
     }
 
@@ -179,7 +210,7 @@ public struct Manifest: DocumentContent, Checked {
     public var kind: String
     /// The artifact's file.
     public var artifact: ArtifactFile
-    /// What the model computes; this package only reads manifests of classifiers.
+    /// What the model computes.
     @Default<Classifies> public var task: Task
     /// The runtime that the artifact is for.
     public var target: Target
@@ -187,14 +218,16 @@ public struct Manifest: DocumentContent, Checked {
     public var precision: Precision
     /// The model that the artifact was exported from.
     public var model: Provenance
-    /// The class names, in the order of the logits.
+    /// The class names, in the order of the logits or scores; empty for feature maps.
     public var labels: [String]
     /// The preprocessing of pictures.
     public var preprocessing: Preprocessing
     /// The artifact's input.
     public var input: Input
-    /// The names of the artifact's outputs.
+    /// The artifact's outputs.
     public var output: Output
+    /// How the maps of a detector become boxes; nil for other tasks.
+    public var detection: Detection?
     /// The quantization recipe.
     public var recipe: Recipe
     /// The options of the export.
@@ -205,7 +238,7 @@ public struct Manifest: DocumentContent, Checked {
     public var inventory: Inventory
     /// The delegation of an ExecuTorch program.
     public var delegation: Delegation?
-    /// The logits for a synthetic picture.
+    /// The artifact's answer for a synthetic picture.
     public var golden: Golden?
     /// The folder of goldens beside the artifact.
     public var goldens: GoldensFolder?
@@ -214,12 +247,13 @@ public struct Manifest: DocumentContent, Checked {
     /// The exporter's checksum of the manifest's own content. An app keeps it and does not check it.
     public var contentSha256: String?
 
-    /// Rejects the manifest of a model that is no classifier.
+    /// Rejects the manifest of a model with an unknown task.
     public static func checkSupport(of json: JSONValue, source: String) throws(SHViTError) {
-        guard case .text(let task)? = json["task"], task != Task.classify.rawValue else { return }
+        guard case .text(let task)? = json["task"], Task(rawValue: task) == nil else { return }
+        let known = Task.allCases.map(\.rawValue).joined(separator: ", ")
         throw SHViTError.unsupportedDocument(
-            "\(source) is a manifest of the \(Task(rawValue: task) == nil ? "unknown " : "")task '\(task)'.",
-            why: "This app runs classifiers.", next: "Export the model with --task classify, or update the app.")
+            "\(source) is a manifest of the unknown task '\(task)'.", why: "This app knows the tasks \(known).",
+            next: "Export the model with --task classify or detect, or update the app.")
     }
 
     func check() throws(Fault) {
@@ -227,9 +261,30 @@ public struct Manifest: DocumentContent, Checked {
         try check(model, "model")
         try check(preprocessing, "preprocessing")
         try check(input, "input")
+        try check(output, "output")
+        try check(detection, "detection")
+        try checkTask()
         try check(recipe, "recipe")
         try check(goldens, "goldens")
         try check(drift, "drift")
         try check(sha256: contentSha256, "content_sha256")
+    }
+
+    /// Throws if outputs or detection contradict the task.
+    private func checkTask() throws(Fault) {
+        let maps = output.maps ?? []
+        if (task == .classify) != (output.logits != nil && maps.isEmpty) || task != .classify && maps.isEmpty {
+            throw Fault("output", "does not fit the task \(task.rawValue)")
+        }
+        if (task == .detect) != (detection != nil) {
+            throw Fault("detection", "does not fit the task \(task.rawValue)")
+        }
+        guard let detection else { return }
+        let expected = [labels.count, 4].flatMap { channels in
+            detection.strides.map { [channels * detection.anchors, $0] }
+        }
+        if maps.map({ [$0.shape[0], $0.stride] }) != expected {
+            throw Fault("output.maps", "are no scores and boxes of the strides \(detection.strides)")
+        }
     }
 }

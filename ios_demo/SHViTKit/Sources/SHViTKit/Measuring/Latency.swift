@@ -92,7 +92,7 @@ public struct Latency: Codable, Equatable, Sendable, Checked {
     }
 }
 
-/// The stages of whole frames, from a picture in memory to the most likely labels.
+/// The stages of whole frames, from a picture in memory to the most likely labels, or to boxes.
 public struct Stages: Codable, Equatable, Sendable, Checked {
     /// From the picture to the values of the tensor, or to the pixels for a model that takes a picture.
     public var preprocessing: Latency
@@ -100,7 +100,7 @@ public struct Stages: Codable, Equatable, Sendable, Checked {
     public var tensor: Latency
     /// The call of the runtime.
     public var inference: Latency
-    /// From the runtime's output to the labels and their probabilities.
+    /// From the runtime's outputs to the labels with their probabilities, or to boxes.
     public var decoding: Latency
     /// All of it.
     public var total: Latency

@@ -6,7 +6,7 @@ public struct StageTimes: Equatable, Sendable {
     public var tensor: Duration
     /// The call of the runtime alone.
     public var inference: Duration
-    /// From the runtime's output to the labels and their probabilities.
+    /// From the runtime's outputs to the labels with their probabilities, or to boxes.
     public var decoding: Duration
 
     /// Creates the times of a frame.
@@ -22,16 +22,16 @@ public struct StageTimes: Equatable, Sendable {
 }
 
 /// The result of an inference, and how long its stages took.
-public struct TimedLogits: Sendable {
-    /// One logit per class, in the order of the labels.
-    public let logits: [Float]
+public struct TimedOutputs: Sendable {
+    /// The values of each output, by its name in the manifest.
+    public let outputs: [String: [Float]]
     /// The tensor's values count as preprocessing, the runtime's input as tensor, its call as inference, and the reading
-    /// of its output as decoding.
+    /// of its outputs as decoding.
     public let times: StageTimes
 
     /// Creates a result.
-    public init(logits: [Float], times: StageTimes) {
-        self.logits = logits
+    public init(outputs: [String: [Float]], times: StageTimes) {
+        self.outputs = outputs
         self.times = times
     }
 }

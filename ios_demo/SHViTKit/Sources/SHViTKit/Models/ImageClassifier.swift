@@ -21,11 +21,10 @@ public struct Classification: Equatable, Sendable {
 ///
 /// Several tasks may use one classifier at the same time. Keep it as long as you classify, because loading takes time.
 public final class ImageClassifier: Sendable {
+    private let image: ImageModel
+
     /// The model, with its manifest and labels.
-    public let model: EmbeddedModel
-    private let preprocessor: Preprocessor
-    private let classifier: any Classifier
-    private let stopwatch: Stopwatch
+    public var model: EmbeddedModel { image.model }
 
     /// Loads an embedded model with the runtime that its artifact is for.
     ///
@@ -44,27 +43,18 @@ public final class ImageClassifier: Sendable {
         try await self.init(model, source: model.source(with: runtimes))
     }
 
-    /// Verifies a model's artifact by its SHA-256 and loads it. Compiles it first if its runtime needs that and has not
-    /// done it before.
+    /// Verifies a model's artifact by its SHA-256 and loads it, as `ImageModel` does.
     ///
     /// - Parameters:
     ///   - model: The model.
     ///   - source: Loads the model.
     ///   - stopwatch: The clock that measures durations.
-    /// - Throws: `artifactChanged` if the artifact is not the exported one, `runtimeFailure` if it cannot be loaded,
-    ///   `cancelled` if the task was cancelled.
+    /// - Throws: `unsupportedDocument` if the model is no classifier; otherwise like `ImageModel.init`.
     public init(
-        _ model: EmbeddedModel, source: any ClassifierSource, stopwatch: Stopwatch = .monotonic
+        _ model: EmbeddedModel, source: any RunnerSource, stopwatch: Stopwatch = .monotonic
     ) async throws(SHViTError) {
-        try model.verify()
-        preprocessor = try Preprocessor(model.manifest.preprocessing)
-        classifier = try await SHViTError.converting("\(model.manifest.artifact.name) cannot be loaded") {
-            _ = try await source.compile()
-            try Task.checkCancellation()
-            return try await source.load()
-        }
-        self.model = model
-        self.stopwatch = stopwatch
+        try model.check(task: .classify, next: "Load a detector with ImageDetector, other models with ImageModel.")
+        image = try await ImageModel(model, source: source, stopwatch: stopwatch)
     }
 
     /// Returns the most likely classes of a picture or camera frame, which is read where it is.
@@ -74,20 +64,12 @@ public final class ImageClassifier: Sendable {
     ///   - count: The maximum number of classes.
     /// - Throws: `unsupportedInput` if the picture cannot be read, `runtimeFailure` if the model fails.
     public func classify(_ picture: some PictureSource, count: Int = 5) async throws(SHViTError) -> Classification {
-        let begun = stopwatch.now()
-        let pixels = try preprocessor.pixels(of: picture)
-        let prepared = stopwatch.now()
-        let name = model.manifest.artifact.name
-        let logits = try await SHViTError.converting("\(name) failed") { try await classifier.logits(for: pixels) }
-        let ended = stopwatch.now()
-        guard logits.count == model.labels.count, logits.allSatisfy(\.isFinite) else {
-            throw .runtimeFailure(
-                "\(name) returned \(logits.count) logits for \(model.labels.count) classes, or one that is not finite.",
-                why: "Each class needs a finite number.", next: ModelStore.embed)
+        let analysis = try await image.analyze(picture, count: count)
+        guard case .classes(let predictions) = analysis.finding else {
+            preconditionFailure("a classifier finds classes")
         }
         return Classification(
-            predictions: predictions(count, of: logits, labels: model.labels),
-            preprocessingMs: (prepared - begun).milliseconds, inferenceMs: (ended - prepared).milliseconds)
+            predictions: predictions, preprocessingMs: analysis.preprocessingMs, inferenceMs: analysis.inferenceMs)
     }
 }
 
@@ -95,20 +77,20 @@ public final class ImageClassifier: Sendable {
 public struct ModelRuntime: Sendable {
     /// The artifacts that it runs.
     public let target: Manifest.Target
-    private let make: @Sendable (EmbeddedModel) throws(SHViTError) -> any ClassifierSource
+    private let make: @Sendable (EmbeddedModel) throws(SHViTError) -> any RunnerSource
 
     /// - Parameters:
     ///   - target: The artifacts that it runs.
     ///   - source: Returns the source that loads a model.
     public init(
         _ target: Manifest.Target,
-        source: @escaping @Sendable (EmbeddedModel) throws(SHViTError) -> any ClassifierSource
+        source: @escaping @Sendable (EmbeddedModel) throws(SHViTError) -> any RunnerSource
     ) {
         self.target = target
         make = source
     }
 
-    fileprivate func source(of model: EmbeddedModel) throws(SHViTError) -> any ClassifierSource {
+    fileprivate func source(of model: EmbeddedModel) throws(SHViTError) -> any RunnerSource {
         try make(model)
     }
 }
@@ -118,7 +100,7 @@ extension EmbeddedModel {
     ///
     /// - Parameter runtimes: The runtimes that the app links.
     /// - Throws: `unsupportedDocument` if none of them runs it.
-    public func source(with runtimes: [ModelRuntime]) throws(SHViTError) -> any ClassifierSource {
+    public func source(with runtimes: [ModelRuntime]) throws(SHViTError) -> any RunnerSource {
         guard let runtime = runtimes.first(where: { $0.target == manifest.target }) else {
             let known = runtimes.map(\.target.rawValue).joined(separator: ", ")
             throw .unsupportedDocument(

@@ -135,7 +135,7 @@ public struct EmbeddedModel: Sendable, Identifiable {
 }
 
 extension Manifest {
-    /// Checks that a runtime's classifier can run the artifact: one picture at a time, as an image or as floats.
+    /// Checks that a runtime can run the artifact: one picture at a time, as an image or as floats.
     ///
     /// - Throws: `unsupportedDocument` if it is for another runtime, or has another input.
     package func check(for target: Target) throws(SHViTError) {

@@ -21,7 +21,7 @@ public struct Contestant: Sendable {
     /// The drift from the float model, measured at export.
     public var drift: DriftRow?
     /// The source that loads the model.
-    public var source: any ClassifierSource
+    public var source: any RunnerSource
     /// The picture for all inferences: the output of `Preprocessor.pixels(of:)`.
     public var pixels: RGBImage
     /// The picture for whole frames; nil to measure inferences only.
@@ -32,7 +32,7 @@ public struct Contestant: Sendable {
     /// Describes any model.
     public init(
         name: String, engine: String, precision: String, compute: DeviceReport.Compute = .cpu, threads: Int? = nil,
-        source: any ClassifierSource, pixels: RGBImage
+        source: any RunnerSource, pixels: RGBImage
     ) {
         self.name = name
         title = name
@@ -47,7 +47,7 @@ public struct Contestant: Sendable {
     /// Describes an embedded model with the values in its manifest.
     public init(
         _ model: EmbeddedModel, engine: String, compute: DeviceReport.Compute, threads: Int? = nil,
-        source: any ClassifierSource, pixels: RGBImage, goldens: GoldenChecker? = nil
+        source: any RunnerSource, pixels: RGBImage, goldens: GoldenChecker? = nil
     ) {
         let manifest = model.manifest
         self.init(

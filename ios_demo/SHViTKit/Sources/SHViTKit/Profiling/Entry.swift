@@ -14,7 +14,7 @@ final class Entry {
 
     /// The state after loading.
     struct Loaded {
-        let classifier: any Classifier
+        let runner: any Runner
         /// The compilation time; nil if there was nothing to compile.
         let compileMs: Double?
         let loadMs: Double

@@ -1,40 +1,41 @@
-/// A picture in memory that a benchmark takes from there to labels, as a camera's frame.
+/// A picture in memory that a benchmark takes from there to labels or boxes, as a camera's frame.
 public struct FrameSource: Sendable {
     /// What the report says about the picture.
     public let picture: DeviceReport.FramePicture
-    private let pixels: @Sendable () throws -> RGBImage
-    private let labels: [String]
+    private let read: @Sendable () throws -> (pixels: RGBImage, size: (height: Int, width: Int))
+    private let decoder: OutputDecoder
 
     /// - Parameters:
     ///   - picture: What the report says about the picture.
     ///   - source: The picture.
     ///   - preprocessor: The model's preprocessing.
-    ///   - labels: The model's labels.
+    ///   - decoder: What makes labels or boxes of the model's outputs.
     public init(
-        _ picture: DeviceReport.FramePicture, source: some PictureSource, preprocessor: Preprocessor, labels: [String]
+        _ picture: DeviceReport.FramePicture, source: some PictureSource, preprocessor: Preprocessor,
+        decoder: OutputDecoder
     ) {
         self.picture = picture
-        self.labels = labels
-        pixels = { try preprocessor.pixels(of: source) }
+        self.decoder = decoder
+        read = { try source.withMemory { (pixels: preprocessor.pixels(of: $0), size: $0.uprightSize) } }
     }
 
     /// Returns a frame like those of the app's camera: 640 x 480, 32BGRA, upright.
-    public static func camera(preprocessor: Preprocessor, labels: [String]) -> FrameSource {
+    public static func camera(preprocessor: Preprocessor, decoder: OutputDecoder) -> FrameSource {
         let source = CameraLike(height: 480, width: 640)
         let picture = DeviceReport.FramePicture(width: source.width, height: source.height, format: .bgra)
-        return FrameSource(picture, source: source, preprocessor: preprocessor, labels: labels)
+        return FrameSource(picture, source: source, preprocessor: preprocessor, decoder: decoder)
     }
 
     /// Takes the picture through all stages; returns how long each of them and all of it took.
     func run(
-        _ classifier: any Classifier, stopwatch: Stopwatch
+        _ runner: any Runner, stopwatch: Stopwatch
     ) async throws -> (times: StageTimes, total: Duration) {
         let begun = stopwatch.now()
-        let pixels = try pixels()
+        let (pixels, size) = try read()
         let prepared = stopwatch.now()
-        let timed = try await classifier.timedLogits(for: pixels, stopwatch: stopwatch)
+        let timed = try await runner.timedOutputs(for: pixels, stopwatch: stopwatch)
         let answered = stopwatch.now()
-        _ = predictions(5, of: timed.logits, labels: labels)
+        _ = try decoder.finding(in: timed.outputs, height: size.height, width: size.width)
         let end = stopwatch.now()
         var times = timed.times
         times.preprocessing += prepared - begun

@@ -51,22 +51,22 @@ final class Race {
     }
 
     private func turn(_ entry: Entry) async throws {
-        let classifier = try await ready(entry)
-        let warmUp = try await inferences(plan.warmUp, least: 0, of: classifier, on: entry) { _ in }
+        let runner = try await ready(entry)
+        let warmUp = try await inferences(plan.warmUp, least: 0, of: runner, on: entry) { _ in }
         entry.warmUp = min(entry.warmUp, warmUp.count)
-        let samples = try await inferences(plan.turn, least: plan.leastIterations, of: classifier, on: entry) { share in
+        let samples = try await inferences(plan.turn, least: plan.leastIterations, of: runner, on: entry) { share in
             entry.noteMemory()
             if share < 1 { tell(entry, share: share) }
         }
         entry.rounds.append(samples)
-        try await frames(entry, classifier)
+        try await frames(entry, runner)
     }
 
     /// Runs inferences for a number or a time, and returns their latencies.
     ///
     /// - Parameter after: Called after each with the share of the turn that is over.
     private func inferences(
-        _ turn: Profiler.Turn, least: Int, of classifier: any Classifier, on entry: Entry, after: (Double) -> Void
+        _ turn: Profiler.Turn, least: Int, of runner: any Runner, on entry: Entry, after: (Double) -> Void
     ) async throws -> [Double] {
         let begun = stopwatch.now()
         var samples: [Double] = []
@@ -77,20 +77,20 @@ final class Race {
             }
         }
         while share() < 1 || turn.duration != nil && samples.count < least {
-            samples.append(try await inference(of: classifier, on: entry))
+            samples.append(try await inference(of: runner, on: entry))
             after(share())
         }
         return samples
     }
 
     /// Takes whole frames through all stages, at least three.
-    private func frames(_ entry: Entry, _ classifier: any Classifier) async throws {
+    private func frames(_ entry: Entry, _ runner: any Runner) async throws {
         guard let frame = entry.contestant.frame else { return }
         let begun = stopwatch.now()
         var count = 0
         while count < 3 || (stopwatch.now() - begun).seconds < plan.frames {
             try Task.checkCancellation()
-            let timed = try await interval("Frame") { try await frame.run(classifier, stopwatch: stopwatch) }
+            let timed = try await interval("Frame") { try await frame.run(runner, stopwatch: stopwatch) }
             entry.frames.append(timed)
             count += 1
         }
@@ -98,47 +98,47 @@ final class Race {
 
     /// Runs inferences without a pause and records the median of each window.
     private func sustain(_ entry: Entry) async throws {
-        let classifier = try await ready(entry)
+        let runner = try await ready(entry)
         let begun = stopwatch.now()
         var windows = Windows(length: plan.window)
         var elapsed = 0.0
         while elapsed < plan.sustained {
             tell(entry, share: elapsed / plan.sustained)
             if windows.isOver(at: elapsed) { windows.close(thermal: await log.read().thermal) }
-            windows.add(try await inference(of: classifier, on: entry), at: elapsed)
+            windows.add(try await inference(of: runner, on: entry), at: elapsed)
             elapsed = (stopwatch.now() - begun).seconds
         }
         windows.close(thermal: await log.read().thermal)
         entry.windows = windows.closed
     }
 
-    /// Returns the entry's classifier. In the first round, compiles and loads it, runs it once, and runs its golden
+    /// Returns the entry's runner. In the first round, compiles and loads it, runs it once, and runs its golden
     /// check.
-    private func ready(_ entry: Entry) async throws -> any Classifier {
-        if let loaded = entry.loaded { return loaded.classifier }
+    private func ready(_ entry: Entry) async throws -> any Runner {
+        if let loaded = entry.loaded { return loaded.runner }
         try Task.checkCancellation()
         let source = entry.contestant.source
         var memory = MemoryLog(probe: probe)
         let (compiled, compileMs) = try await measure("Compile") { try await source.compile() }
-        let (classifier, loadMs) = try await measure("Load") { try await source.load() }
+        let (runner, loadMs) = try await measure("Load") { try await source.load() }
         memory.note()
-        let firstMs = try await inference(of: classifier, on: entry)
+        let firstMs = try await inference(of: runner, on: entry)
         memory.note()
         let peak = memory.growth
         memory.forget()
-        let golden = try await interval("Goldens") { try await entry.contestant.goldens?.check(classifier) }
+        let golden = try await interval("Goldens") { try await entry.contestant.goldens?.check(runner) }
         entry.keep(
             .init(
-                classifier: classifier, compileMs: compiled ? compileMs : nil, loadMs: loadMs, firstMs: firstMs,
+                runner: runner, compileMs: compiled ? compileMs : nil, loadMs: loadMs, firstMs: firstMs,
                 golden: golden, peakMemory: peak, memory: memory))
-        return classifier
+        return runner
     }
 
     /// Runs one inference and returns the latency of the runtime's call in milliseconds.
-    private func inference(of classifier: any Classifier, on entry: Entry) async throws -> Double {
+    private func inference(of runner: any Runner, on entry: Entry) async throws -> Double {
         try Task.checkCancellation()
         return try await interval("Inference") {
-            try await classifier.timedLogits(for: entry.contestant.pixels, stopwatch: stopwatch).times.inference
+            try await runner.timedOutputs(for: entry.contestant.pixels, stopwatch: stopwatch).times.inference
                 .milliseconds
         }
     }

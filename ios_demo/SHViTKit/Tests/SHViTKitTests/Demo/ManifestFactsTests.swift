@@ -18,6 +18,7 @@ struct ManifestFactsTests {
         #expect(facts["Runtime"] == "ExecuTorch")
         #expect(facts["Size"] == "24.1 MB")
         #expect(facts["Classes"] == "10")
+        #expect(facts["Task"] == "classification")
         #expect(facts["Input size"] == "64 x 64")
         #expect(facts["Crop ratio"] == "100%")
         #expect(facts["Resizing"] == "cover")
@@ -34,7 +35,7 @@ struct ManifestFactsTests {
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
         let manifests = try names.map { try Document<Manifest>(contentsOf: folder.appending(path: $0)).content }
         var manifest = try #require(manifests.first { $0.drift != nil })
-        manifest.drift?.agreement.value = 0.985
+        manifest.drift?.agreement?.value = 0.985
         manifest.drift?.sqnrDb = .infinity
         let section = try #require(ManifestFacts.all(of: manifest, locale: Self.locale).last)
         #expect(section.id == "Drift from the float model")

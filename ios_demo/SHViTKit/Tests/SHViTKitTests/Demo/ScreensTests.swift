@@ -66,11 +66,11 @@ struct ScreensTests {
     }
 
     /// A classifier whose first inference waits for a signal.
-    final class Waiting: PlainClassifier, ClassifierSource {
+    final class Waiting: PlainClassifier, RunnerSource {
         let (isAsked, ask) = AsyncStream.makeStream(of: Void.self)
         let (isTold, tell) = AsyncStream.makeStream(of: Void.self)
 
-        func load() async throws -> any Classifier { self }
+        func load() async throws -> any Runner { self }
 
         func logits(for pixels: RGBImage) async throws -> [Float] {
             ask.yield()
@@ -184,7 +184,7 @@ struct ScreensTests {
         }
     }
 
-    @Test("A photo is classified, and one that cannot be read or decoded is an error")
+    @Test("A photo is analyzed, and one that cannot be read or decoded is an error")
     func photo() async throws {
         try await withFolder { folder in
             let (model, decoder) = try Self.model(in: folder)
@@ -193,9 +193,10 @@ struct ScreensTests {
             let picture = try goldens.picture(of: goldens.goldens.images[0])
             let photo = PhotoModel(decoder: { _ in decoder }, sources: Self.sources)
             guard case .empty = photo.phase else { return #expect(Bool(false)) }
-            await photo.classify(with: trial) { picture }
-            guard case .classified(let answer) = photo.phase else { return #expect(Bool(false)) }
-            #expect(answer.predictions.count == 5)
+            await photo.analyze(with: trial) { picture }
+            guard case .analyzed(let answer) = photo.phase else { return #expect(Bool(false)) }
+            guard case .classes(let predictions) = answer.finding else { return #expect(Bool(false)) }
+            #expect(predictions.count == 5)
             #expect(photo.photo == picture)
             #expect(photo.reduction == 1)
 
@@ -207,16 +208,44 @@ struct ScreensTests {
                         return RGBImage(whole.height, whole.width, whole.bytes, reduction: 4)
                     }
                 }, sources: Self.sources)
-            await reducing.classify(with: trial) { picture }
+            await reducing.analyze(with: trial) { picture }
             #expect(reducing.reduction == 4)
 
-            await photo.classify(with: trial) { nil }
+            await photo.analyze(with: trial) { nil }
             guard case .failed(let nothing) = photo.phase else { return #expect(Bool(false)) }
             #expect(Wording.reason(nothing).contains("The photo cannot be read."))
             #expect(photo.photo == nil)
-            await photo.classify(with: trial) { Data("no picture".utf8) }
+            await photo.analyze(with: trial) { Data("no picture".utf8) }
             guard case .failed(let unknown) = photo.phase else { return #expect(Bool(false)) }
             #expect(Wording.reason(unknown).contains("not known"))
+        }
+    }
+
+    @Test("A detector's boxes are in pixels of the photo, and feature maps are not shown")
+    func photoOfObjects() async throws {
+        try await withFolder { folder in
+            let model = try ModelStoreTests.store(in: folder, stem: ModelStoreTests.detector)
+                .model(named: ModelStoreTests.detector)
+            let large = try RGBImage(height: 96, width: 144, bytes: [UInt8](repeating: 9, count: 96 * 144 * 3))
+            let photo = PhotoModel(decoder: { _ in { _ in large } }) { _ in
+                OneObject(maps: try #require(model.manifest.output.maps))
+            }
+            await photo.analyze(with: Trial(model, compute: .cpu)) { Data() }
+            guard case .analyzed(let analysis) = photo.phase else { return #expect(Bool(false)) }
+            guard case .objects(let objects) = analysis.finding else { return #expect(Bool(false)) }
+            #expect(analysis.placement == PicturePlacement(width: 144, height: 96))
+            #expect(objects.map(\.label) == ["dog"])
+            // In the model's input from (8, 24) to (40, 56), of which the picture's middle, 96 pixels wide, is 64.
+            let box = try #require(objects.first).box
+            #expect([box.left, box.top, box.right, box.bottom] == [36, 36, 84, 84])
+
+            var manifest = model.manifest
+            (manifest.task, manifest.detection) = (.features, nil)
+            let file = model.folder.appending(path: "\(model.id).manifest.json")
+            try Document(manifest).write(to: file)
+            await photo.analyze(with: Trial(try EmbeddedModel(folder: model.folder), compute: .all)) { Data() }
+            guard case .failed(let error) = photo.phase else { return #expect(Bool(false)) }
+            #expect(Wording.reason(error).contains("gives feature maps"))
         }
     }
 
@@ -231,11 +260,11 @@ struct ScreensTests {
                 loads.withLock { $0 += 1 }
                 return GridClassifier(classes: trial.model.labels.count)
             }
-            for _ in 0..<2 { await photo.classify(with: Trial(model, compute: .cpu)) { picture } }
+            for _ in 0..<2 { await photo.analyze(with: Trial(model, compute: .cpu)) { picture } }
             #expect(loads.withLock { $0 } == 1)
             photo.free()
-            await photo.classify(with: Trial(model, compute: .cpu)) { picture }
-            await photo.classify(with: Trial(model, compute: .all)) { picture }
+            await photo.analyze(with: Trial(model, compute: .cpu)) { picture }
+            await photo.analyze(with: Trial(model, compute: .all)) { picture }
             #expect(loads.withLock { $0 } == 3)
         }
     }
@@ -247,7 +276,7 @@ struct ScreensTests {
             let photo = PhotoModel(decoder: { _ in decoder }, sources: Self.sources)
             let task = Task {
                 withUnsafeCurrentTask { $0?.cancel() }
-                await photo.classify(with: Trial(model, compute: .cpu)) { throw CancellationError() }
+                await photo.analyze(with: Trial(model, compute: .cpu)) { throw CancellationError() }
             }
             await task.value
             guard case .working = photo.phase else { return #expect(Bool(false)) }

@@ -28,6 +28,7 @@ struct WordingTests {
     func names() {
         #expect(Set(DeviceReport.Compute.allCases.map(Wording.compute)).count == 4)
         #expect(Set(DeviceReport.ThermalState.allCases.map(Wording.thermal)).count == 4)
+        #expect(Set(Manifest.Task.allCases.map(Wording.task)).count == 3)
         #expect(Set(Manifest.Target.allCases.map(Wording.engine)).count == Manifest.Target.allCases.count)
     }
 
@@ -48,6 +49,17 @@ struct WordingTests {
         #expect(Wording.summary(of: result, locale: Self.english).hasSuffix(", golden check passed"))
         result.golden?.preprocessingPassed = false
         #expect(Wording.summary(of: result, locale: Self.english).hasSuffix(", golden check failed"))
+    }
+
+    @Test("The latencies of a detector have that of its boxes")
+    func latencies() {
+        func text(_ finding: Finding) -> String {
+            let analysis = Analysis(
+                finding: finding, height: 1, width: 1, preprocessingMs: 2, inferenceMs: 9, decodingMs: 3)
+            return Wording.latency(of: analysis, inferenceMs: 8, locale: Self.english)
+        }
+        #expect(text(.classes([])) == "Model 8.00 ms, preprocessing 2.00 ms")
+        #expect(text(.objects([])) == "Model 8.00 ms, preprocessing 2.00 ms, boxes 3.00 ms")
     }
 
     @Test("An SHViTError shows all three parts, another error its own text")

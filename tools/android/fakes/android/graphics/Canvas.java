@@ -11,6 +11,8 @@ public class Canvas {
     /** The drawn texts. */
     public final List<String> texts = new ArrayList<>();
     public int rectangles;
+    /** The sides of the drawn rectangles: left, top, right and bottom. */
+    public final List<float[]> places = new ArrayList<>();
     private final float width;
     private final float height;
     private final Deque<float[]> saved = new ArrayDeque<>();
@@ -41,6 +43,7 @@ public class Canvas {
 
     public void drawRect(float left, float top, float right, float bottom, Paint paint) {
         rectangles++;
+        places.add(new float[] {this.x + left, this.y + top, this.x + right, this.y + bottom});
         inside("A rectangle", left, top);
         inside("A rectangle", right, bottom);
     }

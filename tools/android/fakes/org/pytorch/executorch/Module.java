@@ -16,6 +16,9 @@ public class Module {
     /** Computes the logits from the input. */
     public static volatile Function<float[], float[]> model;
 
+    /** Computes several outputs from the input; null for a classifier. */
+    public static volatile Function<float[], float[][]> maps;
+
     /** Whether loading the method fails. */
     public static volatile boolean damaged;
 
@@ -31,6 +34,7 @@ public class Module {
 
     public static void reset() {
         model = values -> new float[10];
+        maps = null;
         damaged = false;
         input = null;
         threads = -1;
@@ -73,7 +77,7 @@ public class Module {
             Tensor tensor = inputs[0].toTensor();
             input = Tensor.fromBlob(tensor.getDataAsFloatArray(), tensor.shape());
             RUNS.incrementAndGet();
-            return new EValue[] {EValue.from(logits(tensor))};
+            return maps == null ? new EValue[] {EValue.from(logits(tensor))} : maps(tensor);
         } finally {
             running.decrementAndGet();
         }
@@ -82,6 +86,15 @@ public class Module {
     private Tensor logits(Tensor tensor) {
         float[] logits = model.apply(tensor.getDataAsFloatArray());
         return Tensor.fromBlob(logits, new long[] {1, logits.length});
+    }
+
+    private EValue[] maps(Tensor tensor) {
+        float[][] outputs = maps.apply(tensor.getDataAsFloatArray());
+        EValue[] values = new EValue[outputs.length];
+        for (int place = 0; place < outputs.length; place++) {
+            values[place] = EValue.from(Tensor.fromBlob(outputs[place], new long[] {1, outputs[place].length}));
+        }
+        return values;
     }
 
     public void destroy() {

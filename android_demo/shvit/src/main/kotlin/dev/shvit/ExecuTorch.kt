@@ -76,7 +76,7 @@ private class ExecuTorchSession(
         outputs = module.forward(input)
     }
 
-    override fun read(): FloatArray = outputs[0].toTensor().dataAsFloatArray
+    override fun read(): List<FloatArray> = outputs.map { it.toTensor().dataAsFloatArray }
 
     override fun close() {
         module.destroy()

@@ -5,16 +5,25 @@ import android.graphics.Bitmap
 import android.media.Image
 import dev.shvit.core.ShvitException
 import dev.shvit.core.documents.Manifest
+import dev.shvit.core.documents.Task
 import dev.shvit.core.images.Orientation
 import dev.shvit.core.images.PixelSource
 import dev.shvit.core.images.Plane
 import dev.shvit.core.images.cameraPixels
-import dev.shvit.core.models.ArtifactCache
 import dev.shvit.core.models.Engines
-import dev.shvit.core.models.ModelStore
-import dev.shvit.core.models.Stored
+import dev.shvit.core.models.Finding
+import dev.shvit.core.models.Prediction
 import java.io.Closeable
 import java.nio.ByteBuffer
+
+/**
+ * A model's predictions for a picture.
+ *
+ * @property predictions The most likely classes, most likely first.
+ * @property preprocessingMs The duration from the picture to the values of the model's input.
+ * @property inferenceMs The duration of the runtime's call, as device reports state it.
+ */
+data class Classification(val predictions: List<Prediction>, val preprocessingMs: Double, val inferenceMs: Double)
 
 /**
  * Classifies pictures with a model that `shvit-mobile embed` put into the app's assets.
@@ -29,12 +38,12 @@ import java.nio.ByteBuffer
  * Thread-safe: classifications wait for each other. Load and use it off the main thread, keep it as long as you classify,
  * and [close] it to free the model's memory.
  */
-class ImageClassifier private constructor(private val classifier: ShvitClassifier) : Closeable {
+class ImageClassifier private constructor(private val model: ShvitModel) : Closeable {
     private val decoder = BitmapDecoder()
     private var copied: ByteBuffer? = null
 
     /** What the export says about the model: its classes, preprocessing, precision and accuracy. */
-    val manifest: Manifest get() = classifier.manifest
+    val manifest: Manifest get() = model.manifest
 
     /**
      * Returns the most likely classes of an upright bitmap.
@@ -43,11 +52,11 @@ class ImageClassifier private constructor(private val classifier: ShvitClassifie
      * @throws ShvitException If the bitmap cannot be read, or the model fails.
      */
     @Synchronized
-    fun classify(bitmap: Bitmap, count: Int = STANDARD_COUNT): Classification {
+    fun classify(bitmap: Bitmap, count: Int = ShvitModel.STANDARD_COUNT): Classification {
         // Frames of a video have one size: their bytes go to the same memory.
         val pixels = bitmap.toPixels(copied)
         copied = pixels.bytes.takeIf { it.capacity() <= MOST_KEPT }
-        return classifier.classify(pixels, count = count)
+        return classify(pixels, count = count)
     }
 
     /**
@@ -56,8 +65,8 @@ class ImageClassifier private constructor(private val classifier: ShvitClassifie
      * @param count The maximum number of classes.
      * @throws ShvitException If Android cannot decode the picture, or the model fails.
      */
-    fun classify(encoded: ByteArray, count: Int = STANDARD_COUNT): Classification =
-        classifier.classify(decoder.decode(encoded), count = count)
+    fun classify(encoded: ByteArray, count: Int = ShvitModel.STANDARD_COUNT): Classification =
+        classify(decoder.decode(encoded), count = count)
 
     /**
      * Returns the most likely classes of the crop rectangle of a camera's image. Does not close the image.
@@ -66,10 +75,10 @@ class ImageClassifier private constructor(private val classifier: ShvitClassifie
      * @param count The maximum number of classes.
      * @throws ShvitException If the image is neither `YUV_420_888` nor `RGBA_8888`, or the model fails.
      */
-    fun classify(image: Image, clockwise: Int, count: Int = STANDARD_COUNT): Classification {
+    fun classify(image: Image, clockwise: Int, count: Int = ShvitModel.STANDARD_COUNT): Classification {
         val planes = image.planes.map { Plane(it.buffer, it.rowStride, it.pixelStride) }
         val pixels = cameraPixels(image.format, image.width, image.height, planes, image.cropRect.toPart())
-        return classifier.classify(pixels, Orientation.fromDegrees(clockwise), count)
+        return classify(pixels, Orientation.fromDegrees(clockwise), count)
     }
 
     /**
@@ -82,15 +91,17 @@ class ImageClassifier private constructor(private val classifier: ShvitClassifie
     fun classify(
         source: PixelSource,
         orientation: Orientation = Orientation.UPRIGHT,
-        count: Int = STANDARD_COUNT,
-    ): Classification = classifier.classify(source, orientation, count)
+        count: Int = ShvitModel.STANDARD_COUNT,
+    ): Classification {
+        val analysis = model.analyze(source, orientation, count)
+        val predictions = (analysis.finding as Finding.Classes).predictions
+        return Classification(predictions, analysis.preprocessingMs, analysis.inferenceMs)
+    }
 
     /** Frees the model after a running classification. Does nothing the second time. */
-    override fun close() = classifier.close()
+    override fun close() = model.close()
 
     companion object {
-        private const val STANDARD_COUNT = 5
-
         /** The bytes of a frame of 1920 x 1080, in rows of full blocks. Photos would keep much more. */
         private const val MOST_KEPT = 4 * 1920 * 1088
 
@@ -106,7 +117,8 @@ class ImageClassifier private constructor(private val classifier: ShvitClassifie
          *   `shvit-litert`.
          * @throws ShvitException.ModelNotEmbedded If the app has no such model; names those that it has.
          * @throws ShvitException.ArtifactChanged If a file of the model is missing, or not the exported one.
-         * @throws ShvitException.UnsupportedDocument If the model is for another runtime, or another version of it.
+         * @throws ShvitException.UnsupportedDocument If the model is no classifier, is for another runtime, or another
+         *   version of it.
          * @throws ShvitException If the model cannot be loaded.
          */
         fun named(
@@ -114,17 +126,6 @@ class ImageClassifier private constructor(private val classifier: ShvitClassifie
             name: String,
             threads: Int = 0,
             engines: Engines = Engines(ExecuTorch),
-        ): ImageClassifier {
-            val store = ModelStore(AssetFiles(context.assets))
-            val model = store.model(name)
-            val cache = artifactCache(context)
-            val classifier = ShvitClassifier.load(model, cache, threads, engines)
-            cache.keepOnly(store.models().filterIsInstance<Stored.Usable>().map { it.model })
-            return ImageClassifier(classifier)
-        }
-
-        /** Returns the app's copies of embedded models, in a folder that backups leave out. */
-        fun artifactCache(context: Context): ArtifactCache =
-            ArtifactCache(context.noBackupFilesDir.resolve("dev.shvit/models"))
+        ): ImageClassifier = ImageClassifier(ShvitModel.named(context, name, threads, engines, Task.CLASSIFY))
     }
 }

@@ -29,7 +29,7 @@ import java.nio.ByteBuffer
 fun Bitmap.toPicture(): Picture = toPixels().toPicture()
 
 /**
- * Copies a bitmap's bytes, from which [ShvitClassifier] reads what it needs. The colors stay in the bitmap's color space,
+ * Copies a bitmap's bytes, from which [ShvitModel] reads what it needs. The colors stay in the bitmap's color space,
  * as in Python and on iOS; `getPixels` would convert them to sRGB.
  *
  * @param into Memory for the bytes, if it is large enough (default: new memory).

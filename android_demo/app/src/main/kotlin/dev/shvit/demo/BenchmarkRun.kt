@@ -3,7 +3,7 @@ package dev.shvit.demo
 import android.content.Context
 import android.util.Log
 import dev.shvit.AndroidPhone
-import dev.shvit.ShvitClassifier
+import dev.shvit.ShvitModel
 import dev.shvit.core.ShvitException.Cancelled
 import dev.shvit.core.documents.DeviceReport
 import dev.shvit.core.images.Pixels
@@ -16,6 +16,7 @@ import dev.shvit.core.measure.Profiler
 import dev.shvit.core.measure.Progress
 import dev.shvit.core.measure.RunLog
 import dev.shvit.core.measure.Subject
+import dev.shvit.core.models.OutputDecoder
 import dev.shvit.core.models.describe
 import dev.shvit.monotonic
 import java.io.File
@@ -113,11 +114,11 @@ internal class BenchmarkRun(private val context: Context, private val request: B
             threads = subject.threads,
             sizeBytes = manifest.artifact.bytes,
             drift = manifest.drift,
-            frame = FrameSource.camera(Preprocessor(preprocessing), manifest.labels),
+            frame = FrameSource.camera(Preprocessor(preprocessing), OutputDecoder(manifest)),
             golden = goldens?.let { folder ->
-                { library.check(folder, it as ShvitClassifier) }
+                { library.check(folder, it as ShvitModel) }
             },
-            load = { library.classifier(subject.model, subject.threads) },
+            load = { library.load(subject.model, subject.threads) },
         )
     }
 

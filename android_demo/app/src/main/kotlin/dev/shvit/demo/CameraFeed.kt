@@ -44,6 +44,10 @@ internal class CameraFeed(
     private var provider: ProcessCameraProvider? = null
     private var bound: Shown? = null
 
+    /** Whether the preview shows the picture as a mirror does: that of a front camera. */
+    var mirrored: Boolean = false
+        private set
+
     /** From [start] to [stop]: CameraX uses the camera as long. */
     override val lifecycle: Lifecycle get() = registry
 
@@ -101,6 +105,7 @@ internal class CameraFeed(
             val camera = choose(provider) ?: return failed(context.getString(R.string.camera_missing))
             val preview = Preview.Builder().setTargetRotation(shown.rotation).build()
             preview.setSurfaceProvider(view.surfaceProvider)
+            mirrored = camera == CameraSelector.DEFAULT_FRONT_CAMERA
             val analysis = ImageAnalysis.Builder()
                 .setBackpressureStrategy(ImageAnalysis.STRATEGY_KEEP_ONLY_LATEST)
                 .setTargetRotation(shown.rotation)

@@ -9,7 +9,7 @@ import dev.shvit.core.documents.GoldenCheck
 import dev.shvit.core.models.ModelStore
 import dev.shvit.core.models.Stored
 
-/** Runs the golden check: compares this phone's pixels and logits with those stored at export. */
+/** Runs the golden check: compares this phone's pixels and outputs with those stored at export. */
 internal class CheckActivity : WorkActivity() {
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
@@ -72,7 +72,7 @@ internal class Check(private val context: Context) : Work<Check.State>(State("",
         val goldens = model.goldens()
             ?: return Answer(model.stem, context.getString(R.string.without_goldens, model.stem))
         val reducedScale = Models(context).reducedScale
-        val check = library.classifier(model, threads = 1).use { library.check(goldens, it, reducedScale) }
+        val check = library.load(model, threads = 1).use { library.check(goldens, it, reducedScale) }
         return Answer(title(model.stem, check.passed), details(check))
     }
 
@@ -80,15 +80,16 @@ internal class Check(private val context: Context) : Work<Check.State>(State("",
 
     private fun verdict(passed: Boolean) = context.getString(if (passed) R.string.passed else R.string.failed)
 
-    private fun details(check: GoldenCheck): String = context.getString(
-        R.string.check_details,
-        verdict(check.preprocessingPassed),
-        formatter.plain(check.pixelsDifference),
-        verdict(check.inferencePassed),
-        formatter.plain(check.largestDifference),
-        formatter.plain(check.tolerance),
-        formatter.decibels(check.sqnrDb),
-        check.sameClass,
-        check.images,
-    )
+    private fun details(check: GoldenCheck): String {
+        val figures = arrayOf(
+            verdict(check.preprocessingPassed),
+            formatter.plain(check.pixelsDifference),
+            verdict(check.inferencePassed),
+            formatter.plain(check.largestDifference),
+            formatter.plain(check.tolerance),
+            formatter.decibels(check.sqnrDb),
+        )
+        val same = check.sameClass ?: return context.getString(R.string.check_details_of_maps, *figures)
+        return context.getString(R.string.check_details, *figures, same, check.images)
+    }
 }

@@ -5,12 +5,13 @@ import android.net.Uri
 import dev.shvit.AndroidPhone
 import dev.shvit.BitmapDecoder
 import dev.shvit.ExecuTorch
-import dev.shvit.ImageClassifier
-import dev.shvit.ShvitClassifier
+import dev.shvit.ShvitModel
 import dev.shvit.core.ShvitException
 import dev.shvit.core.ShvitException.UndecodablePicture
+import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.documents.GoldenCheck
 import dev.shvit.core.documents.Manifest
+import dev.shvit.core.documents.Task
 import dev.shvit.core.images.Picture
 import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.measure.ReportContext
@@ -27,19 +28,31 @@ import java.util.Locale
 /** The library as this app uses it. Call it off the main thread, except for the phone's conditions. */
 internal class Library(private val context: Context) {
     val phone = AndroidPhone(context)
-    private val cache = ImageClassifier.artifactCache(context)
+    private val cache = ShvitModel.artifactCache(context)
 
     /** Loads a model to measure or check it. */
-    fun classifier(model: StoredModel, threads: Int): ShvitClassifier =
-        ShvitClassifier.load(model, cache, threads, ENGINES)
+    fun load(model: StoredModel, threads: Int): ShvitModel =
+        ShvitModel.load(model, cache, threads, ENGINES)
 
-    /** Runs a task with a model, which stays loaded for the next task of any screen. */
-    fun <R> use(model: StoredModel, task: (ImageClassifier) -> R): R =
-        loaded.use(
+    /**
+     * Runs a task with a model, which stays loaded for the next task of any screen.
+     *
+     * @throws UnsupportedDocument If the model gives feature maps, which no screen shows.
+     */
+    fun <R> use(model: StoredModel, task: (ShvitModel) -> R): R {
+        if (model.manifest.task == Task.FEATURES) {
+            throw UnsupportedDocument(
+                "${model.stem} gives feature maps.",
+                "Camera and photo show classes or objects.",
+                "Choose another model. Benchmark and golden check run this one.",
+            )
+        }
+        return loaded.use(
             model.manifest.artifact.sha256,
-            { ImageClassifier.named(context, model.stem, engines = ENGINES) },
+            { ShvitModel.named(context, model.stem, engines = ENGINES) },
             task,
         )
+    }
 
     /** Copies and verifies a model's file, so that the measured load time covers only loading. */
     fun prepare(model: StoredModel) {
@@ -51,15 +64,15 @@ internal class Library(private val context: Context) {
      *
      * @param reducedScale Whether large goldens are decoded at reduced scale.
      */
-    fun check(goldens: GoldenFolder, classifier: ShvitClassifier, reducedScale: Boolean = false): GoldenCheck {
+    fun check(goldens: GoldenFolder, model: ShvitModel, reducedScale: Boolean = false): GoldenCheck {
         val decoder = decoder(goldens.goldens.preprocessing, reducedScale)
-        return goldens.check(decoder, classifier::pixels, classifier)
+        return goldens.check(decoder, model::pixels, model)
     }
 
     /**
      * Decodes a photo that another app provides.
      *
-     * @param preprocessing The preprocessing of the model that will classify it.
+     * @param preprocessing The preprocessing of the model that will see it.
      * @throws ShvitException If it cannot be read, or is not an image.
      */
     fun picture(photo: Uri, preprocessing: Preprocessing): Picture {
@@ -98,7 +111,7 @@ internal class Library(private val context: Context) {
         val ENGINES = Engines(ExecuTorch, LiteRT)
 
         /** The one that all screens share: loaded models use the same number of threads. */
-        private val loaded = LoadedModel<ImageClassifier>()
+        private val loaded = LoadedModel<ShvitModel>()
 
         /** Runs a task that loads models itself, while no other model is loaded: it would disturb a measurement. */
         fun <R> alone(task: () -> R): R = loaded.alone(task)

@@ -13,13 +13,13 @@ import android.view.View
 import android.widget.Button
 import android.widget.TextView
 import androidx.camera.core.ImageProxy
-import dev.shvit.Classification
+import dev.shvit.Analysis
 import dev.shvit.camerax.FrameAnalyzer
-import dev.shvit.camerax.classify
+import dev.shvit.camerax.analyze
 import dev.shvit.core.measure.RecentLatency
 import dev.shvit.core.models.StoredModel
 
-/** Classifies what the camera sees with the chosen model, and shows the latency. */
+/** Shows what the chosen model finds in what the camera sees, and the latency. */
 internal class LiveActivity : Activity() {
     private lateinit var status: TextView
     private lateinit var mend: Button
@@ -114,10 +114,11 @@ internal class LiveActivity : Activity() {
         feed = CameraFeed(this, view(R.id.preview), analyzer, status::setText).also { it.start() }
     }
 
-    private fun show(seen: Classification, title: String, inferenceMs: Double) {
+    private fun show(seen: Analysis, title: String, inferenceMs: Double) {
         status.text = title
-        view<TextView>(R.id.predictions).text = formatPredictions(seen.predictions)
-        view<TextView>(R.id.latency).text = latency(seen.preprocessingMs, inferenceMs)
+        view<TextView>(R.id.predictions).text = formatFinding(seen.finding)
+        view<TextView>(R.id.latency).text = latency(seen, inferenceMs)
+        view<PictureOverlay>(R.id.overlay).show(seen, mirrored = feed?.mirrored == true)
     }
 
     /** The chosen model while the camera runs. Everything runs on the frames' thread. */
@@ -126,15 +127,15 @@ internal class LiveActivity : Activity() {
         private val latency = RecentLatency()
         private var model: StoredModel? = null
 
-        fun name(image: ImageProxy): Classification {
+        fun name(image: ImageProxy): Analysis {
             val model = ready()
-            return library.use(model) { it.classify(image) }
+            return library.use(model) { it.analyze(image) }
         }
 
-        fun tell(seen: Result<Classification>) = seen.fold(
-            { classified ->
-                val median = latency.add(classified.inferenceMs)
-                onScreen { show(classified, model?.stem.orEmpty(), median) }
+        fun tell(seen: Result<Analysis>) = seen.fold(
+            { analysis ->
+                val median = latency.add(analysis.inferenceMs)
+                onScreen { show(analysis, model?.stem.orEmpty(), median) }
             },
             { reason ->
                 log(reason)
@@ -147,7 +148,7 @@ internal class LiveActivity : Activity() {
             onScreen { status.setText(R.string.loading_model) }
             Models(applicationContext).chosen().also {
                 model = it
-                onScreen { view<CropView>(R.id.crop).preprocessing = it.manifest.preprocessing }
+                onScreen { view<PictureOverlay>(R.id.overlay).preprocessing = it.manifest.preprocessing }
             }
         }
 

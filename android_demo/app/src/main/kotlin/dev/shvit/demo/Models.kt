@@ -9,7 +9,7 @@ import dev.shvit.core.models.ModelStore
 import dev.shvit.core.models.Stored
 import dev.shvit.core.models.StoredModel
 
-/** The models in the app, and the one that classifies pictures. */
+/** The models in the app, and the one that screens use. */
 internal class Models(context: Context) {
     private val settings = context.getSharedPreferences("models", Context.MODE_PRIVATE)
     private val store = ModelStore(AssetFiles(context.assets))

@@ -8,6 +8,7 @@ import android.widget.Button
 import android.widget.TextView
 import dev.shvit.core.ShvitException
 import dev.shvit.core.documents.Manifest
+import dev.shvit.core.documents.Task
 import dev.shvit.core.models.Stored
 import dev.shvit.core.models.StoredModel
 
@@ -68,11 +69,18 @@ internal class ModelsActivity : Activity() {
         manifest.preprocessing.width,
         manifest.labels.size,
         runtime(manifest),
-        manifest.drift?.let { formatter.percent(it.agreement.value) } ?: getString(R.string.no_drift),
+        drift(manifest),
         manifest.goldens?.name ?: getString(R.string.no_goldens),
         manifest.versions.entries.joinToString { "${it.key} ${it.value}" },
         manifest.artifact.sha256.take(SHOWN_DIGITS),
+        getString(TASKS.getValue(manifest.task)),
     )
+
+    /** Returns how close a model is to the float model: the share of equal classes, or of maps the SQNR. */
+    private fun drift(manifest: Manifest): String {
+        val drift = manifest.drift ?: return getString(R.string.no_drift)
+        return drift.agreement?.let { formatter.percent(it.value) } ?: formatter.decibels(drift.sqnrDb)
+    }
 
     /** Returns what runs a model, with the share that it delegates if the manifest states one. */
     private fun runtime(manifest: Manifest): String {
@@ -84,5 +92,10 @@ internal class ModelsActivity : Activity() {
     private companion object {
         /** The number of a SHA-256's digits to show. */
         const val SHOWN_DIGITS = 12
+        val TASKS = mapOf(
+            Task.CLASSIFY to R.string.task_classify,
+            Task.FEATURES to R.string.task_features,
+            Task.DETECT to R.string.task_detect,
+        )
     }
 }

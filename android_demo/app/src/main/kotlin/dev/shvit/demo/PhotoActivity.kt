@@ -11,10 +11,10 @@ import android.view.View
 import android.widget.CheckBox
 import android.widget.ImageView
 import android.widget.TextView
-import dev.shvit.Classification
+import dev.shvit.Analysis
 import dev.shvit.core.images.Picture
 
-/** Classifies a photo with the chosen model. */
+/** Shows what the chosen model finds in a photo. */
 internal class PhotoActivity : WorkActivity() {
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
@@ -54,9 +54,9 @@ internal class PhotoActivity : WorkActivity() {
         view<TextView>(R.id.status).text = state.words
         view<ImageView>(R.id.picture).setImageBitmap(state.picture)
         val seen = state.seen
-        view<TextView>(R.id.predictions).text = seen?.let { formatPredictions(it.predictions) }.orEmpty()
-        view<TextView>(R.id.latency).text =
-            seen?.let { latency(it.preprocessingMs, it.inferenceMs) }.orEmpty()
+        view<TextView>(R.id.predictions).text = seen?.let { formatFinding(it.finding) }.orEmpty()
+        view<TextView>(R.id.latency).text = seen?.let { latency(it, it.inferenceMs) }.orEmpty()
+        view<PictureOverlay>(R.id.overlay).show(seen)
     }
 
     private companion object {
@@ -65,11 +65,11 @@ internal class PhotoActivity : WorkActivity() {
     }
 }
 
-/** The classification of one photo. */
+/** The analysis of one photo. */
 internal class PhotoNaming(private val context: Context, private val photo: Uri) :
     Work<PhotoNaming.State>(State(context.getString(R.string.reading_photo))) {
 
-    class State(val words: String, val picture: Bitmap? = null, val seen: Classification? = null)
+    class State(val words: String, val picture: Bitmap? = null, val seen: Analysis? = null)
 
     override fun run(): State {
         val library = Library(context)
@@ -78,7 +78,7 @@ internal class PhotoNaming(private val context: Context, private val photo: Uri)
         val shown = toBitmap(picture)
         tell(State(context.getString(R.string.loading_model), shown))
         val scale = if (picture.reduction == 1) "" else "\n" + context.getString(R.string.reduced, picture.reduction)
-        return State(model.stem + scale, shown, library.use(model) { it.classify(picture) })
+        return State(model.stem + scale, shown, library.use(model) { it.analyze(picture) })
     }
 
     override fun failed(reason: Throwable) = State(context.words(reason))

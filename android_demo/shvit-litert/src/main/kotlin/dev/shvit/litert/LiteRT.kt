@@ -34,8 +34,9 @@ object LiteRT : Engine {
             val model = CompiledModel.create(file.path, options).also(opened::add)
             val inputs = model.createInputBuffers().also(opened::addAll)
             val outputs = model.createOutputBuffers().also(opened::addAll)
-            check(inputs.size == 1 && outputs.size == 1) {
-                "it has ${inputs.size} inputs and ${outputs.size} outputs, not one of each"
+            val expected = manifest.output.names.size
+            check(inputs.size == 1 && outputs.size == expected) {
+                "it has ${inputs.size} inputs and ${outputs.size} outputs, not 1 and $expected"
             }
             LiteRTSession(model, inputs, outputs, opened)
         } catch (reason: Throwable) {
@@ -60,7 +61,8 @@ private class LiteRTSession(
 
     override fun run() = model.run(inputs, outputs)
 
-    override fun read(): FloatArray = outputs.single().readFloat()
+    // In the order of the signature, which is the manifest's.
+    override fun read(): List<FloatArray> = outputs.map(TensorBuffer::readFloat)
 
     override fun close() = closeAll(opened)
 }

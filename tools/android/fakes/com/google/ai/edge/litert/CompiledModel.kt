@@ -36,7 +36,7 @@ class CompiledModel private constructor(private val threads: Int?) : AutoCloseab
     @JvmOverloads
     fun createOutputBuffers(signatureIndex: Int = 0): List<TensorBuffer> {
         if (noMemory) throw LiteRtException("Failed to create output buffers")
-        return create("output", signatureIndex, 1)
+        return create("output", signatureIndex, outputs)
     }
 
     private fun create(kind: String, signatureIndex: Int, count: Int): List<TensorBuffer> {
@@ -60,7 +60,8 @@ class CompiledModel private constructor(private val threads: Int?) : AutoCloseab
             input = values.copyOf()
             usedThreads = threads
             RUNS.incrementAndGet()
-            outputs.single().fill(model.apply(values.copyOf()))
+            val computed = maps?.apply(values.copyOf()) ?: listOf(model.apply(values.copyOf()))
+            for ((buffer, content) in outputs.zip(computed)) buffer.fill(content)
         } finally {
             running.decrementAndGet()
         }
@@ -83,6 +84,11 @@ class CompiledModel private constructor(private val threads: Int?) : AutoCloseab
         @JvmField
         var model: Function<FloatArray, FloatArray> = Function { FloatArray(10) }
 
+        /** Computes several outputs from the input; null for a classifier. */
+        @Volatile
+        @JvmField
+        var maps: Function<FloatArray, List<FloatArray>>? = null
+
         /** Whether the file is none of a model, and whether there is too little memory for its buffers. */
         @Volatile
         @JvmField
@@ -92,10 +98,14 @@ class CompiledModel private constructor(private val threads: Int?) : AutoCloseab
         @JvmField
         var noMemory = false
 
-        /** The number of inputs of the model. */
+        /** The numbers of inputs and outputs of the model. */
         @Volatile
         @JvmField
         var inputs = 1
+
+        @Volatile
+        @JvmField
+        var outputs = 1
 
         /** The input and the number of threads of the last inference, and how many inferences there were. */
         @Volatile
@@ -115,6 +125,8 @@ class CompiledModel private constructor(private val threads: Int?) : AutoCloseab
             damaged = false
             noMemory = false
             inputs = 1
+            outputs = 1
+            maps = null
             input = null
             usedThreads = null
             RUNS.set(0)

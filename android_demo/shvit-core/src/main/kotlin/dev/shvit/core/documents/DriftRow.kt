@@ -1,6 +1,7 @@
 package dev.shvit.core.documents
 
 import dev.shvit.core.json.Fields
+import dev.shvit.core.json.Fields.Companion.POSITIVE
 import dev.shvit.core.json.Fields.Companion.SHARE
 import dev.shvit.core.json.Json
 import dev.shvit.core.json.json
@@ -54,6 +55,45 @@ data class EmulatedCpu(
 }
 
 /**
+ * The drift of one map of a model that is no classifier.
+ *
+ * @property name The output's name.
+ * @property cosine The cosine similarity of artifact and float model.
+ * @property worstChannel The channel with the lowest SQNR, [worstChannelDb].
+ */
+data class MapDrift(
+    val name: String,
+    val sqnrDb: Double,
+    val cosine: Double,
+    val worstChannel: Int,
+    val worstChannelDb: Double,
+    val maxAbsError: Double,
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    internal fun json(): Json.Object = jsonObject(
+        "name" to json(name),
+        "sqnr_db" to json(sqnrDb),
+        "cosine" to json(cosine),
+        "worst_channel" to json(worstChannel),
+        "worst_channel_db" to json(worstChannelDb),
+        "max_abs_error" to json(maxAbsError),
+        unknown = unknown,
+    )
+
+    companion object {
+        internal fun of(fields: Fields): MapDrift = MapDrift(
+            fields.text("name"),
+            fields.figure("sqnr_db"),
+            fields.number("cosine", -1.0..1.0),
+            fields.count("worst_channel"),
+            fields.figure("worst_channel_db"),
+            fields.number("max_abs_error", POSITIVE),
+            fields.unknown(),
+        )
+    }
+}
+
+/**
  * How far an artifact's results are from the float model's, on the same images.
  *
  * @property artifact The artifact's file name.
@@ -63,10 +103,11 @@ data class EmulatedCpu(
  * @property skipped The number of files that could not be decoded.
  * @property top1 The artifact's top-1 accuracy; null without labels, as [top5], [floatTop1] and [floatTop5].
  * @property top1Drop The loss of top-1 accuracy in points; [top1DropInterval] is its 95% confidence interval.
- * @property agreement The share of images on which both models choose the same class.
- * @property sqnrDb The SQNR of the logits; infinite if they are equal.
- * @property maxAbsError The largest difference of any logit.
- * @property meanKl The mean KL divergence from the float model's class distribution, in nats.
+ * @property agreement The share of images on which both models choose the same class; null for maps.
+ * @property sqnrDb The SQNR of the logits, or the lowest of a map; infinite if they are equal.
+ * @property maxAbsError The largest difference of any logit, or of any value of a map.
+ * @property meanKl The mean KL divergence from the float model's class distribution, in nats; null for maps.
+ * @property maps The drift of each map; empty for a classifier.
  */
 data class DriftRow(
     val artifact: String,
@@ -85,10 +126,11 @@ data class DriftRow(
     val top1Drop: Double? = null,
     val top1DropInterval: List<Double>? = null,
     val mcnemar: McNemar? = null,
-    val agreement: Share,
+    val agreement: Share?,
     val sqnrDb: Double,
     val maxAbsError: Double,
-    val meanKl: Double,
+    val meanKl: Double?,
+    val maps: List<MapDrift> = emptyList(),
     val unknown: Map<String, Json> = emptyMap(),
 ) {
     internal fun json(): Json.Object = jsonObject(
@@ -108,10 +150,11 @@ data class DriftRow(
         "top1_drop" to json(top1Drop),
         "top1_drop_interval" to (top1DropInterval?.let { ends -> json(ends) { json(it) } } ?: Json.Null),
         "mcnemar" to (mcnemar?.json() ?: Json.Null),
-        "agreement" to agreement.json(),
+        "agreement" to (agreement?.json() ?: Json.Null),
         "sqnr_db" to json(sqnrDb),
         "max_abs_error" to json(maxAbsError),
         "mean_kl" to json(meanKl),
+        if (maps.isEmpty()) null else "maps" to json(maps) { it.json() },
         unknown = unknown,
     )
 
@@ -135,11 +178,14 @@ data class DriftRow(
                 fields.numbers(name).also { if (it.size != 2) fields.fail(name, "it must be (low, high)") }
             },
             mcnemar = fields.childOrNull("mcnemar", McNemar::of),
-            agreement = fields.child("agreement", Share::of),
+            agreement = fields.childOrNull("agreement", Share::of),
             sqnrDb = fields.figure("sqnr_db"),
             maxAbsError = fields.number("max_abs_error"),
-            meanKl = fields.number("mean_kl"),
+            meanKl = fields.numberOrNull("mean_kl"),
+            maps = fields.orElse("maps", emptyList()) { fields.children(it, MapDrift::of) },
             unknown = fields.unknown(),
-        )
+        ).also {
+            if (it.maps.isEmpty() && (it.agreement == null || it.meanKl == null)) fields.fail("agreement", "it is missing")
+        }
     }
 }

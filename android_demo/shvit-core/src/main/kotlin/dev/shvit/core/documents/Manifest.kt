@@ -2,6 +2,7 @@ package dev.shvit.core.documents
 
 import dev.shvit.core.ShvitException.InvalidDocument
 import dev.shvit.core.ShvitException.UnsupportedDocument
+import dev.shvit.core.detection.Detection
 import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.json.Fields
 import dev.shvit.core.json.Json
@@ -60,25 +61,66 @@ data class Provenance(
     }
 }
 
-/** The names of the outputs; [probabilities] and [label] exist only in a Core ML classifier. */
-data class OutputContract(
-    val logits: String,
-    val probabilities: String? = null,
-    val label: String? = null,
+/**
+ * An output with a value for each channel and position.
+ *
+ * @property name Its name in the artifact.
+ * @property shape (channels, rows, columns) for one picture.
+ * @property stride The distance of neighboring positions, in pixels of the input.
+ */
+data class OutputMap(
+    val name: String,
+    val shape: List<Int>,
+    val stride: Int,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
+    internal fun json(): Json.Object = jsonObject(
+        "name" to json(name),
+        "shape" to json(shape) { json(it) },
+        "stride" to json(stride),
+        unknown = unknown,
+    )
+
+    companion object {
+        internal fun of(fields: Fields): OutputMap {
+            val shape = fields.counts("shape", least = 1)
+            if (shape.size != 3) fields.fail("shape", "it must be (channels, rows, columns)")
+            return OutputMap(fields.text("name"), shape, fields.count("stride", least = 1), fields.unknown())
+        }
+    }
+}
+
+/**
+ * The artifact's outputs.
+ *
+ * @property logits The name of a classifier's logits; null for other tasks.
+ * @property probabilities The name of the probabilities, with [label]: only in a Core ML classifier.
+ * @property maps The outputs of other tasks, in the order in which the artifact returns them.
+ */
+data class OutputContract(
+    val logits: String?,
+    val probabilities: String? = null,
+    val label: String? = null,
+    val maps: List<OutputMap> = emptyList(),
+    val unknown: Map<String, Json> = emptyMap(),
+) {
+    /** The names of the outputs that a runtime returns, in the order of the artifact. */
+    val names: List<String> get() = logits?.let(::listOf) ?: maps.map { it.name }
+
     internal fun json(): Json.Object = jsonObject(
         "logits" to json(logits),
         "probabilities" to json(probabilities),
         "label" to json(label),
+        if (maps.isEmpty()) null else "maps" to json(maps) { it.json() },
         unknown = unknown,
     )
 
     companion object {
         internal fun of(fields: Fields): OutputContract = OutputContract(
-            fields.text("logits"),
+            fields.textOrNull("logits"),
             fields.textOrNull("probabilities"),
             fields.textOrNull("label"),
+            fields.orElse("maps", emptyList()) { fields.children(it, OutputMap::of) },
             fields.unknown(),
         )
     }
@@ -153,16 +195,25 @@ data class Delegation(
     }
 }
 
-/** The artifact's logits for [dev.shvit.core.images.Pixels.ramp], computed at export. */
+/**
+ * What the artifact computed for [dev.shvit.core.images.Pixels.ramp] at export.
+ *
+ * @property logits Those of a classifier; empty for other tasks.
+ * @property sampledOutputs Which values of maps are stored, with [sampledValues], one output after the other.
+ */
 data class Golden(
     val logits: List<Double>,
     val how: Execution,
     val tolerance: Double,
+    val sampledOutputs: List<OutputSamples> = emptyList(),
+    val sampledValues: List<Double> = emptyList(),
     val unknown: Map<String, Json> = emptyMap(),
 ) {
     internal fun json(): Json.Object = jsonObject(
         "picture" to json(PICTURE),
         "logits" to json(logits) { json(it) },
+        if (sampledOutputs.isEmpty()) null else "sampled_outputs" to json(sampledOutputs) { it.json() },
+        if (sampledValues.isEmpty()) null else "sampled_values" to json(sampledValues) { json(it) },
         "how" to json(how),
         "tolerance" to json(tolerance),
         unknown = unknown,
@@ -175,9 +226,11 @@ data class Golden(
             val picture = fields.textOrNull("picture") ?: PICTURE
             if (picture != PICTURE) fields.fail("picture", "'$picture' is not a known picture")
             return Golden(
-                fields.numbers("logits"),
+                fields.orElse("logits", emptyList()) { fields.numbers(it) },
                 fields.word("how"),
                 fields.number("tolerance"),
+                fields.orElse("sampled_outputs", emptyList()) { fields.children(it, OutputSamples::of) },
+                fields.orElse("sampled_values", emptyList()) { fields.numbers(it) },
                 fields.unknown(),
             )
         }
@@ -197,7 +250,9 @@ data class GoldensFolder(val name: String, val sha256: String, val unknown: Map<
 /**
  * The description of an artifact: everything that an app needs to run it. Stored beside it as `NAME.manifest.json`.
  *
- * @property task What the model computes; this library only reads manifests of classifiers.
+ * @property task What the model computes.
+ * @property labels The class names, in the order of the logits or scores; empty for feature maps.
+ * @property detection How the maps of a detector become boxes; null for other tasks.
  * @property recipe The quantization recipe as JSON; an app does not use it.
  * @property options The options of the export as JSON: texts, whole numbers and flags.
  * @property contentSha256 The exporter's checksum of the manifest's own content. An app keeps it and does not check it.
@@ -213,6 +268,7 @@ data class Manifest(
     val preprocessing: Preprocessing,
     val input: InputContract,
     val output: OutputContract,
+    val detection: Detection? = null,
     val recipe: Json.Object,
     val options: Map<String, Json>,
     val versions: Map<String, String>,
@@ -237,6 +293,7 @@ data class Manifest(
         "preprocessing" to preprocessing.json(),
         "input" to input.json(),
         "output" to output.json(),
+        detection?.let { "detection" to it.json() },
         "recipe" to recipe,
         "options" to Json.Object(options),
         "versions" to json(versions) { json(it) },
@@ -245,8 +302,21 @@ data class Manifest(
         "golden" to (golden?.json() ?: Json.Null),
         "goldens" to (goldens?.json() ?: Json.Null),
         "drift" to (drift?.json() ?: Json.Null),
-        unknown = contentSha256?.let { unknown + ("content_sha256" to json(it)) } ?: unknown,
+        contentSha256?.let { "content_sha256" to json(it) },
+        unknown = unknown,
     ).text()
+
+    /** Returns a field that contradicts the task, and how; null if there is none. */
+    private fun findContradiction(): Pair<String, String>? {
+        val named = "it does not fit the task ${task.word}"
+        val fits = if (task == Task.CLASSIFY) output.logits != null && output.maps.isEmpty() else output.maps.isNotEmpty()
+        if (!fits || (task != Task.CLASSIFY && output.logits != null)) return "output" to named
+        if ((task == Task.DETECT) != (detection != null)) return "detection" to named
+        val strides = detection?.strides ?: return null
+        val expected = listOf(labels.size, 4).flatMap { channels -> strides.map { channels * detection.anchors to it } }
+        val found = output.maps.map { it.shape[0] to it.stride }
+        return if (found == expected) null else "output.maps" to "they are no scores and boxes of the strides $strides"
+    }
 
     companion object {
         private const val KIND = "manifest"
@@ -257,7 +327,7 @@ data class Manifest(
          *
          * @param source The name of the file, for errors.
          * @throws InvalidDocument If it is not a manifest.
-         * @throws UnsupportedDocument If it has a newer major version, or its model is no classifier.
+         * @throws UnsupportedDocument If it has a newer major version, or an unknown task.
          */
         fun read(text: String, source: String): Manifest =
             readDocument(text, source, KIND, "a manifest", { of(it, readTask(it, source)) }, VERSION)
@@ -265,12 +335,10 @@ data class Manifest(
         /** Reads the task before all other fields, which depend on it; version 1.0 had classifiers only. */
         private fun readTask(fields: Fields, source: String): Task {
             val given = fields.textOrNull("task") ?: return Task.CLASSIFY
-            val task = Task.entries.firstOrNull { it.word == given }
-            if (task == Task.CLASSIFY) return task
-            throw UnsupportedDocument(
-                "$source is a manifest of the ${if (task == null) "unknown " else ""}task '$given'.",
-                "This app runs classifiers.",
-                "Export the model with --task classify, or update the app.",
+            return Task.entries.firstOrNull { it.word == given } ?: throw UnsupportedDocument(
+                "$source is a manifest of the unknown task '$given'.",
+                "This app knows the tasks ${Task.entries.joinToString { it.word }}.",
+                "Export the model with --task classify or detect, or update the app.",
             )
         }
 
@@ -285,6 +353,7 @@ data class Manifest(
             preprocessing = fields.child("preprocessing", Preprocessing::of),
             input = fields.child("input", InputContract::of),
             output = fields.child("output", OutputContract::of),
+            detection = fields.childOrNull("detection", Detection::of),
             recipe = fields.tree("recipe"),
             options = fields.tree("options").fields,
             versions = fields.map("versions") { inner, name -> inner.text(name) },
@@ -295,6 +364,6 @@ data class Manifest(
             drift = fields.childOrNull("drift", DriftRow::of),
             contentSha256 = fields.sha256OrNull("content_sha256"),
             unknown = fields.unknown(),
-        )
+        ).also { manifest -> manifest.findContradiction()?.let { (field, what) -> fields.fail(field, what) } }
     }
 }

@@ -49,10 +49,11 @@ data class Window(
  * @property images The number of goldens.
  * @property preprocessingPassed Whether the device's pixels are within the tolerance.
  * @property pixelsDifference The mean absolute difference of the worst image, from 0 to 255.
- * @property inferencePassed Whether the logits for the stored pixels are within the tolerance.
- * @property largestDifference The largest difference of any logit; [tolerance] is the limit.
- * @property sqnrDb The SQNR of the device's logits; infinite if they are equal.
- * @property sameClass The number of images on which both choose the same class.
+ * @property inferencePassed Whether the logits, or the values of maps, for the stored pixels are within the tolerance.
+ * @property largestDifference The largest difference of any of them; [tolerance] is the limit. Of several maps, those of
+ *   the one that is furthest beyond its tolerance.
+ * @property sqnrDb The SQNR of the device's logits, or the lowest of a map; infinite if they are equal.
+ * @property sameClass The number of images on which both choose the same class; null for maps.
  */
 data class GoldenCheck(
     val images: Int,
@@ -62,7 +63,7 @@ data class GoldenCheck(
     val largestDifference: Double,
     val tolerance: Double,
     val sqnrDb: Double,
-    val sameClass: Int,
+    val sameClass: Int?,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
     /** Whether both parts passed. */
@@ -89,7 +90,7 @@ data class GoldenCheck(
             fields.number("largest_difference", POSITIVE),
             fields.number("tolerance", POSITIVE),
             fields.figure("sqnr_db"),
-            fields.count("same_class"),
+            fields.countOrNull("same_class"),
             fields.unknown(),
         )
     }

@@ -29,6 +29,10 @@ enum class Orientation(val exif: Int, mirrored: Boolean, quarters: Int) {
     /** Returns the upright picture. */
     fun upright(picture: Picture): Picture = if (this == UPRIGHT) picture else picture.toPicture(this)
 
+    /** Returns the upright (height, width) of a source, in pixels. */
+    fun uprightSize(source: PixelSource): Pair<Int, Int> =
+        if (sideways) source.width to source.height else source.height to source.width
+
     companion object {
         /** Returns the orientation of an EXIF value; upright for invalid values, which some cameras write. */
         fun fromExif(value: Int): Orientation = entries.firstOrNull { it.exif == value } ?: UPRIGHT

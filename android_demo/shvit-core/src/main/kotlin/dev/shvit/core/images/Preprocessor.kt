@@ -129,8 +129,7 @@ class Preprocessor(val preprocessing: Preprocessing) {
 
     /** Returns the plan for a source; usually that of the last one. */
     private fun plan(source: PixelSource, orientation: Orientation): Plan {
-        val height = if (orientation.sideways) source.width else source.height
-        val width = if (orientation.sideways) source.height else source.width
+        val (height, width) = orientation.uprightSize(source)
         plan?.let { if (it.height == height && it.width == width) return it }
         val (partHeight, partWidth) = middle(height, width)
         val (resizedHeight, resizedWidth) = resizedSize(partHeight, partWidth)

@@ -1,8 +1,8 @@
 package dev.shvit.core.json
 
-/** Returns an object with the known fields, followed by the unknown ones that were read. */
-internal fun jsonObject(vararg fields: Pair<String, Json>, unknown: Map<String, Json> = emptyMap()): Json.Object =
-    Json.Object(linkedMapOf(*fields) + unknown)
+/** Returns an object with the known fields, of which null is left out, followed by the unknown ones that were read. */
+internal fun jsonObject(vararg fields: Pair<String, Json>?, unknown: Map<String, Json> = emptyMap()): Json.Object =
+    Json.Object(linkedMapOf(*fields.filterNotNull().toTypedArray()) + unknown)
 
 internal fun json(text: String?): Json = if (text == null) Json.Null else Json.Text(text)
 

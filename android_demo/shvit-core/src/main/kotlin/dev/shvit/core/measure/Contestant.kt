@@ -4,7 +4,7 @@ import dev.shvit.core.documents.Compute
 import dev.shvit.core.documents.DriftRow
 import dev.shvit.core.documents.GoldenCheck
 import dev.shvit.core.images.Pixels
-import dev.shvit.core.models.Classifier
+import dev.shvit.core.models.Runner
 
 /**
  * A model to measure, and how to run it.
@@ -31,6 +31,6 @@ class Contestant(
     val sizeBytes: Long? = null,
     val drift: DriftRow? = null,
     val frame: FrameSource? = null,
-    val golden: ((Classifier) -> GoldenCheck)? = null,
-    val load: () -> Classifier,
+    val golden: ((Runner) -> GoldenCheck)? = null,
+    val load: () -> Runner,
 )

@@ -3,7 +3,7 @@ package dev.shvit.core.measure
 import dev.shvit.core.documents.GoldenCheck
 import dev.shvit.core.documents.Result
 import dev.shvit.core.documents.Window
-import dev.shvit.core.models.Classifier
+import dev.shvit.core.models.Runner
 
 /** A contestant during the measurement. It is loaded in the first round and collects the results. */
 internal class Entry(val contestant: Contestant, private val clock: Clock, private val phone: Phone) : AutoCloseable {
@@ -20,7 +20,7 @@ internal class Entry(val contestant: Contestant, private val clock: Clock, priva
 
     /** The state after loading. */
     private class Loaded(
-        val classifier: Classifier,
+        val runner: Runner,
         val loadMs: Double,
         val firstMs: Double,
         val golden: GoldenCheck?,
@@ -40,37 +40,37 @@ internal class Entry(val contestant: Contestant, private val clock: Clock, priva
     private fun load(): Loaded {
         val before = phone.memoryBytes()
         val start = clock.nanoseconds()
-        val classifier = contestant.load()
+        val runner = contestant.load()
         val loadMs = millisecondsSince(start)
         return try {
             val afterLoad = phone.memoryBytes()
-            val firstMs = timed(classifier)
+            val firstMs = timed(runner)
             val afterFirst = phone.memoryBytes()
             val known = before != null && afterLoad != null && afterFirst != null
             val memory = if (known) Memory(before, afterLoad, afterFirst) else null
-            Loaded(classifier, loadMs, firstMs, contestant.golden?.invoke(classifier), memory)
+            Loaded(runner, loadMs, firstMs, contestant.golden?.invoke(runner), memory)
         } catch (reason: Throwable) {
-            classifier.close()
+            runner.close()
             throw reason
         }
     }
 
     /** Runs one inference and returns the latency of the runtime's call in milliseconds. */
-    fun timed(): Double = timed(ready().classifier)
+    fun timed(): Double = timed(ready().runner)
 
-    private fun timed(classifier: Classifier): Double {
+    private fun timed(runner: Runner): Double {
         timer.reset()
-        classifier.logits(contestant.pixels, timer)
+        runner.outputs(contestant.pixels, timer)
         return timer.milliseconds(Stage.INFERENCE)
     }
 
     /** Takes a picture through all stages and records how long each takes; does nothing without a picture. */
     fun runFrame() {
         val frame = contestant.frame ?: return
-        val classifier = ready().classifier
+        val runner = ready().runner
         timer.reset()
         val start = clock.nanoseconds()
-        frame.run(classifier, timer)
+        frame.run(runner, timer)
         totals += millisecondsSince(start)
         for ((stage, samples) in stages) samples += timer.milliseconds(stage)
     }
@@ -124,7 +124,7 @@ internal class Entry(val contestant: Contestant, private val clock: Clock, priva
     }
 
     override fun close() {
-        loaded?.classifier?.close()
+        loaded?.runner?.close()
         loaded = null
     }
 

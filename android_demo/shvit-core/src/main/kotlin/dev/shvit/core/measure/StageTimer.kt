@@ -11,7 +11,7 @@ enum class Stage {
     /** The call of the runtime alone. */
     INFERENCE,
 
-    /** From the runtime's output to the labels and their probabilities. */
+    /** From the runtime's outputs to the labels with their probabilities, or to boxes. */
     DECODING,
 }
 

@@ -35,7 +35,7 @@ interface Engine {
     fun load(manifest: Manifest, file: File, threads: Int): Session
 }
 
-/** A loaded artifact: write its input, run it, read its output. Use it from one thread at a time. */
+/** A loaded artifact: write its input, run it, read its outputs. Use it from one thread at a time. */
 interface Session : AutoCloseable {
     /** Copies the values of one image into the runtime's own input. */
     fun write(values: FloatArray)
@@ -43,8 +43,8 @@ interface Session : AutoCloseable {
     /** Calls the runtime. */
     fun run()
 
-    /** Returns the logits of the last run. */
-    fun read(): FloatArray
+    /** Returns the outputs of the last run, in the order of [dev.shvit.core.documents.OutputContract.names]. */
+    fun read(): List<FloatArray>
 }
 
 /**

@@ -5,9 +5,6 @@ import dev.shvit.core.images.Preprocessor
 
 /** The geometry of a camera's picture on the screen. */
 object CameraGeometry {
-    /** A rectangle in a view, in pixels from the upper left corner. */
-    data class Rectangle(val left: Double, val top: Double, val right: Double, val bottom: Double)
-
     /**
      * Returns the part of a view that the model sees, if the view shows the whole picture that is classified.
      *

@@ -84,15 +84,35 @@ class FixturesTest {
     }
 
     @Test
-    fun `a manifest without a task is a classifier's, and that of another task is rejected`() {
+    fun `a manifest without a task is a classifier's, and that of an unknown task is rejected`() {
         assertEquals(Task.CLASSIFY, readChanged({ it - "task" }) { it }.task)
-        for ((task, named) in listOf("features" to "the task 'features'", "segment" to "the unknown task 'segment'")) {
-            val error = assertFailsWith<UnsupportedDocument> {
-                readChanged({ it + ("task" to Json.Text(task)) - "output" }) { it }
-            }
-            assertEquals("a.json is a manifest of $named.", error.what)
-            assertTrue("--task classify" in error.hint)
+        val error = assertFailsWith<UnsupportedDocument> {
+            readChanged({ it + ("task" to Json.Text("segment")) - "output" }) { it }
         }
+        assertEquals("a.json is a manifest of the unknown task 'segment'.", error.what)
+        assertTrue("classify, features, detect" in error.why && "--task classify" in error.hint)
+    }
+
+    @Test
+    fun `outputs and boxes that contradict the task are rejected`() {
+        val file = fixtures.resolve("goldens/detector-64-executorch-fp32.manifest.json")
+        val detector = Manifest.read(file.readText(), file.name)
+        fun fault(changed: Manifest): String? = try {
+            Manifest.read(changed.text(), "a.json")
+            null
+        } catch (reason: InvalidDocument) {
+            reason.what
+        }
+        val maps = detector.output.maps
+        assertEquals(null, fault(detector.copy(task = Task.FEATURES, detection = null)))
+        assertTrue("output" in fault(detector.copy(task = Task.CLASSIFY)).orEmpty())
+        assertTrue("output" in fault(detector.copy(output = OutputContract(null))).orEmpty())
+        assertTrue("output" in fault(detector.copy(output = OutputContract("logits", maps = maps))).orEmpty())
+        assertTrue("detection" in fault(detector.copy(task = Task.FEATURES)).orEmpty())
+        assertTrue("detection" in fault(detector.copy(detection = null)).orEmpty())
+        assertTrue("scores and boxes" in fault(detector.copy(labels = listOf("cat", "dog", "fish"))).orEmpty())
+        val swapped = OutputContract(null, maps = maps.reversed())
+        assertTrue("scores and boxes" in fault(detector.copy(output = swapped)).orEmpty())
     }
 
     @Test

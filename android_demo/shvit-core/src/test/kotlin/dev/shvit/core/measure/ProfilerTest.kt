@@ -19,7 +19,7 @@ import dev.shvit.core.documents.Target
 import dev.shvit.core.documents.ThermalState
 import dev.shvit.core.images.Pixels
 import dev.shvit.core.images.Preprocessor
-import dev.shvit.core.models.Classifier
+import dev.shvit.core.models.Runner
 import dev.shvit.core.models.Engines
 import dev.shvit.core.models.FolderFiles
 import dev.shvit.core.models.GoldenFolder
@@ -230,8 +230,8 @@ class ProfilerTest {
     @Test
     fun `a failing model is closed and its error reported, and the others go on`() {
         val failing = Contestant("bad", "simulated", "fp32", pixels = Pixels.ramp(2, 2)) {
-            object : Classifier by SimulatedModel(phone, "bad", 1.0) {
-                override fun logits(pixels: Pixels, timer: StageTimer?) = throw RuntimeFailure("It fails.")
+            object : Runner by SimulatedModel(phone, "bad", 1.0) {
+                override fun outputs(pixels: Pixels, timer: StageTimer?) = throw RuntimeFailure("It fails.")
             }
         }
         val failed = ArrayList<Pair<String, Throwable>>()

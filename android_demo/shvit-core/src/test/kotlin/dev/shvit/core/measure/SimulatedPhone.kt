@@ -1,13 +1,16 @@
 package dev.shvit.core.measure
 
+import dev.shvit.core.Shared
 import dev.shvit.core.documents.Device
 import dev.shvit.core.documents.DeviceKind
 import dev.shvit.core.documents.ThermalState
 import dev.shvit.core.documents.GoldenCheck
+import dev.shvit.core.documents.Manifest
 import dev.shvit.core.images.Pixels
 import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.images.Preprocessor
-import dev.shvit.core.models.Classifier
+import dev.shvit.core.models.OutputDecoder
+import dev.shvit.core.models.Runner
 
 /**
  * A phone whose time passes only while something runs, and that throttles after a while.
@@ -66,7 +69,7 @@ class SilentPhone(private val clock: Clock) : Phone, Clock by clock {
 
 /** A model that takes `milliseconds` on a simulated phone, and twice as much the first time. */
 class SimulatedModel(private val phone: SimulatedPhone, private val name: String, private val milliseconds: Double) :
-    Classifier {
+    Runner {
 
     private var runs = 0
 
@@ -77,7 +80,7 @@ class SimulatedModel(private val phone: SimulatedPhone, private val name: String
         phone.log += "load $name"
     }
 
-    override fun logits(pixels: Pixels, timer: StageTimer?): FloatArray {
+    override fun outputs(pixels: Pixels, timer: StageTimer?): Map<String, FloatArray> {
         if (runs++ == 0) phone.memory += 5_000_000
         if (runs == 3) phone.memory += 1_000_000
         timer.measure(Stage.PREPROCESSING) { phone.pass(0.25) }
@@ -85,7 +88,7 @@ class SimulatedModel(private val phone: SimulatedPhone, private val name: String
         timer.measure(Stage.INFERENCE) { phone.pass(if (runs == 1) 2 * milliseconds else milliseconds + runs % 2) }
         timer.measure(Stage.DECODING) { phone.pass(0.0625) }
         phone.log += "run $name"
-        return floatArrayOf(1f, 2f)
+        return mapOf("logits" to FloatArray(10) { it.toFloat() })
     }
 
     override fun close() {
@@ -94,8 +97,12 @@ class SimulatedModel(private val phone: SimulatedPhone, private val name: String
     }
 }
 
-/** A camera's frame for a model of 2 x 2 pixels and two classes. */
-fun cameraFrame(): FrameSource = FrameSource.camera(Preprocessor(Preprocessing(2, 2)), listOf("cat", "dog"))
+/** A camera's frame for a model of 2 x 2 pixels and the classes of the fixtures. */
+fun cameraFrame(): FrameSource {
+    val file = Shared.fixtures.resolve("goldens/shvit_s1-64-executorch-fp32.manifest.json")
+    val manifest = Manifest.read(file.readText(), file.name)
+    return FrameSource.camera(Preprocessor(Preprocessing(2, 2)), OutputDecoder(manifest))
+}
 
 fun contestant(
     phone: SimulatedPhone,

@@ -3,6 +3,8 @@ package dev.shvit.core.models
 import dev.shvit.core.Shared
 import dev.shvit.core.ShvitException.ArtifactChanged
 import dev.shvit.core.documents.Goldens
+import dev.shvit.core.documents.Manifest
+import dev.shvit.core.documents.OutputMap
 import dev.shvit.core.images.ChannelOrder
 import dev.shvit.core.images.Picture
 import dev.shvit.core.images.Preprocessor
@@ -103,7 +105,47 @@ class GoldenCheckTest {
     fun `a model with another number of classes is rejected`() {
         val other = LookUp(goldens.images.associate { it.pixelsSha256 to FloatArray(1000) })
         val error = assertFailsWith<ArtifactChanged> { folder.check(imageIo, preprocessor::pixels, other) }
-        assertEquals("The model has 1000 logits, but its goldens have 10.", error.what)
+        assertEquals("The model returned 1000 values as logits, but its goldens have 10 logits.", error.what)
+    }
+
+    private val detector = "goldens/detector-64-executorch-fp32"
+    private val ofMaps = Goldens.read(Shared.fixtures.resolve("$detector.goldens/goldens.json").readText(), "goldens.json")
+    private val maps =
+        Manifest.read(Shared.fixtures.resolve("$detector.manifest.json").readText(), "detector").output.maps
+
+    private fun checkMaps(maps: List<OutputMap> = this.maps, change: (String, Float) -> Float = { _, value -> value }) =
+        GoldenFolder(ofMaps, files, "$detector.goldens")
+            .check(imageIo, preprocessor::pixels, LookUpMaps(ofMaps, maps, change))
+
+    @Test
+    fun `the maps of a detector are compared at the goldens' positions, and no class is`() {
+        val check = checkMaps()
+        assertTrue(check.passed)
+        assertEquals(null, check.sameClass)
+        assertTrue(check.sqnrDb > 100)
+        assertEquals(Json.Null, check.json().fields["same_class"])
+    }
+
+    @Test
+    fun `each map has a tolerance of its own, and the map that is furthest beyond its own is reported`() {
+        // 0.005 is half of the tolerance of scores16, 2.5 times that of boxes32, and 5 times that of boxes16.
+        for ((name, tolerance) in listOf("scores16" to 0.01, "boxes32" to 0.002, "boxes16" to 0.001)) {
+            val check = checkMaps { output, value -> if (output == name) value + 0.005f else value }
+            assertEquals(name == "scores16", check.inferencePassed, name)
+            assertEquals(0.005, check.largestDifference, 1e-5)
+            assertEquals(tolerance, check.tolerance)
+        }
+        assertEquals(0.001, checkMaps { _, value -> value + 0.005f }.tolerance)
+        // All of the signal of one map is lost: 0 dB.
+        assertEquals(0.0, checkMaps { output, value -> if (output == "boxes16") 0f else value }.sqnrDb, 1e-6)
+    }
+
+    @Test
+    fun `a map that is missing or too small is an error, and one that is no number fails`() {
+        assertFailsWith<ArtifactChanged> { checkMaps(maps.dropLast(1)) }
+        val small = maps.first().copy(shape = listOf(1, 4, 4))
+        assertFailsWith<ArtifactChanged> { checkMaps(listOf(small) + maps.drop(1)) }
+        assertFalse(checkMaps { _, _ -> Float.NaN }.passed)
     }
 
     @Test

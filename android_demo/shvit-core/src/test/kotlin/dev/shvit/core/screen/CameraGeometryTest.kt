@@ -2,7 +2,6 @@ package dev.shvit.core.screen
 
 import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.images.ResizeMode
-import dev.shvit.core.screen.CameraGeometry.Rectangle
 import kotlin.test.Test
 import kotlin.test.assertEquals
 

@@ -6,7 +6,7 @@
     /// A `.pte` program on ExecuTorch's XNNPACK backend, which uses the CPU only, or on its Core ML backend.
     ///
     /// An app that links this statically must keep the backend's symbols: add `-all_load` to Other Linker Flags.
-    public actor ExecuTorchClassifier: Classifier {
+    public actor ExecuTorchRunner: Runner {
         private let program: LoadedProgram
         private let preprocessor: Preprocessor
         private let manifest: Manifest
@@ -26,8 +26,8 @@
             program = try LoadedProgram(model, threads: threads)
         }
 
-        /// Returns the logits for a picture, and how long each stage took.
-        public func timedLogits(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedLogits {
+        /// Returns the outputs for a picture, and how long each stage took.
+        public func timedOutputs(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedOutputs {
             // A batch of 0 in the manifest means dynamic: run one picture.
             let shape = manifest.input.shape.map { max($0, 1) }
             let begun = stopwatch.now()
@@ -40,12 +40,21 @@
                 throw SHViTError.runtimeFailure("\(manifest.artifact.name) failed: \(error.localizedDescription)")
             }
             let answered = stopwatch.now()
-            guard let logits: Tensor<Float> = outputs.first?.tensor() else {
-                throw SHViTError.runtimeFailure("The program has no float output.", next: "Export the model again.")
+            let names = manifest.output.names
+            guard outputs.count == names.count else {
+                throw SHViTError.runtimeFailure(
+                    "The program has \(outputs.count) outputs, its manifest \(names.count).", next: ModelStore.embed)
             }
-            let scalars = logits.scalars()
-            return TimedLogits(
-                logits: scalars,
+            var result: [String: [Float]] = [:]
+            for (name, output) in zip(names, outputs) {
+                guard let tensor: Tensor<Float> = output.tensor() else {
+                    throw SHViTError.runtimeFailure(
+                        "The program's output \(name) is not of type float.", next: "Export the model again.")
+                }
+                result[name] = tensor.scalars()
+            }
+            return TimedOutputs(
+                outputs: result,
                 times: StageTimes(
                     preprocessing: prepared - begun, tensor: ready - prepared, inference: answered - ready,
                     decoding: stopwatch.now() - answered))
@@ -78,8 +87,8 @@
         }
     }
 
-    /// The source of an `ExecuTorchClassifier`.
-    public struct ExecuTorchSource: ClassifierSource {
+    /// The source of an `ExecuTorchRunner`.
+    public struct ExecuTorchSource: RunnerSource {
         /// The version of ExecuTorch that `Package.swift` fetches. ExecuTorch itself does not report it.
         public static let version = "1.4.1"
 
@@ -97,8 +106,8 @@
         }
 
         /// Loads the program.
-        public func load() async throws -> any Classifier {
-            try ExecuTorchClassifier(model, threads: threads)
+        public func load() async throws -> any Runner {
+            try ExecuTorchRunner(model, threads: threads)
         }
     }
 #endif

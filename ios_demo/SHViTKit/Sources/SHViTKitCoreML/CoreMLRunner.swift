@@ -5,7 +5,7 @@
     /// A Core ML package, compiled and loaded for certain processors.
     ///
     /// `@unchecked`, since `MLModel` is not declared `Sendable`; its asynchronous predictions may overlap.
-    public final class CoreMLClassifier: Classifier, @unchecked Sendable {
+    public final class CoreMLRunner: Runner, @unchecked Sendable {
         private let model: MLModel
         private let manifest: Manifest
         private let preprocessor: Preprocessor
@@ -17,10 +17,11 @@
         init(_ model: MLModel, manifest: Manifest) throws(SHViTError) {
             let description = model.modelDescription
             guard description.inputDescriptionsByName[manifest.input.name] != nil,
-                description.outputDescriptionsByName[manifest.output.logits] != nil
+                manifest.output.names.allSatisfy({ description.outputDescriptionsByName[$0] != nil })
             else {
+                let outputs = manifest.output.names.joined(separator: ", ")
                 throw SHViTError.artifactChanged(
-                    "\(manifest.artifact.name) lacks the input \(manifest.input.name) or the output \(manifest.output.logits).",
+                    "\(manifest.artifact.name) lacks the input \(manifest.input.name) or an output of \(outputs).",
                     why: "The manifest belongs to another artifact.", next: ModelStore.embed)
             }
             self.model = model
@@ -30,8 +31,8 @@
             buffers = try PixelBufferPool(height: size[0], width: size[1])
         }
 
-        /// Returns the logits for a picture, and how long each stage took.
-        public func timedLogits(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedLogits {
+        /// Returns the outputs for a picture, and how long each stage took.
+        public func timedOutputs(for pixels: RGBImage, stopwatch: Stopwatch) async throws -> TimedOutputs {
             let begun = stopwatch.now()
             let content = content(of: pixels)
             let prepared = stopwatch.now()
@@ -40,13 +41,16 @@
             // Passing options selects the asynchronous overload.
             let answer = try await model.prediction(from: input, options: MLPredictionOptions())
             let answered = stopwatch.now()
-            guard let logits = answer.featureValue(for: manifest.output.logits)?.shapedArrayValue(of: Float.self) else {
-                throw SHViTError.runtimeFailure(
-                    "The model's logits are not of type float.", next: "Export the model again.")
+            var outputs: [String: [Float]] = [:]
+            for name in manifest.output.names {
+                guard let values = answer.featureValue(for: name)?.shapedArrayValue(of: Float.self) else {
+                    throw SHViTError.runtimeFailure(
+                        "The model's output \(name) is not of type float.", next: "Export the model again.")
+                }
+                outputs[name] = values.scalars
             }
-            let scalars = logits.scalars
-            return TimedLogits(
-                logits: scalars,
+            return TimedOutputs(
+                outputs: outputs,
                 times: StageTimes(
                     preprocessing: prepared - begun, tensor: ready - prepared, inference: answered - ready,
                     decoding: stopwatch.now() - answered))

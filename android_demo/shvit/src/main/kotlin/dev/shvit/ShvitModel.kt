@@ -1,11 +1,13 @@
 package dev.shvit
 
+import android.content.Context
 import dev.shvit.core.ShvitException
 import dev.shvit.core.ShvitException.RuntimeFailure
 import dev.shvit.core.ShvitException.UnsupportedDocument
 import dev.shvit.core.ShvitException.UnsupportedInput
 import dev.shvit.core.documents.InputKind
 import dev.shvit.core.documents.Manifest
+import dev.shvit.core.documents.Task
 import dev.shvit.core.images.Orientation
 import dev.shvit.core.images.Picture
 import dev.shvit.core.images.PixelSource
@@ -16,40 +18,56 @@ import dev.shvit.core.measure.Stage
 import dev.shvit.core.measure.StageTimer
 import dev.shvit.core.measure.measure
 import dev.shvit.core.models.ArtifactCache
-import dev.shvit.core.models.Classifier
+import dev.shvit.core.models.Runner
 import dev.shvit.core.models.Engine
 import dev.shvit.core.models.Engines
-import dev.shvit.core.models.Prediction
+import dev.shvit.core.models.Finding
+import dev.shvit.core.models.ModelStore
+import dev.shvit.core.models.OutputDecoder
 import dev.shvit.core.models.Session
+import dev.shvit.core.models.Stored
 import dev.shvit.core.models.StoredModel
-import dev.shvit.core.models.predictions
+import dev.shvit.core.screen.PicturePlacement
 
 /**
- * A model's predictions for a picture.
+ * What a model finds in a picture, and how long that took.
  *
- * @property predictions The most likely classes, most likely first.
+ * @property finding Classes, objects or maps.
+ * @property height The height of the upright picture in pixels; [width] likewise.
  * @property preprocessingMs The duration from the picture to the values of the model's input.
  * @property inferenceMs The duration of the runtime's call, as device reports state it.
+ * @property decodingMs The duration from the runtime's outputs to classes or boxes.
  */
-data class Classification(val predictions: List<Prediction>, val preprocessingMs: Double, val inferenceMs: Double)
+data class Analysis(
+    val finding: Finding,
+    val height: Int,
+    val width: Int,
+    val preprocessingMs: Double,
+    val inferenceMs: Double,
+    val decodingMs: Double,
+) {
+    /** How a view shows all of the picture, for the places of boxes. */
+    val placement: PicturePlacement get() = PicturePlacement(width, height)
+}
 
 /**
- * A model that a runtime has loaded, for benchmarks and checks; [ImageClassifier] is simpler. Load and run it off the main
- * thread, preferably on a [dev.shvit.core.models.ModelThread]. Inferences and [close] wait for each other.
+ * A model of any task that a runtime has loaded; [ImageClassifier] and [ImageDetector] are simpler. Load and run it off the
+ * main thread, preferably on a [dev.shvit.core.models.ModelThread]. Inferences and [close] wait for each other.
  *
  * ```kotlin
  * val model = ModelStore(AssetFiles(assets)).model("shvit_s1-224-executorch-int8")
- * ShvitClassifier.load(model, ArtifactCache(File(filesDir, "models")), threads = 4).use { classifier ->
- *     val predictions = classifier.classify(bitmap.toPixels()).predictions
+ * ShvitModel.load(model, ArtifactCache(File(filesDir, "models")), threads = 4).use { loaded ->
+ *     val finding = loaded.analyze(bitmap.toPixels()).finding
  * }
  * ```
  */
-class ShvitClassifier private constructor(
+class ShvitModel private constructor(
     val manifest: Manifest,
     private val engine: Engine,
     private val session: Session,
-) : Classifier {
+) : Runner {
     private val preprocessor = Preprocessor(manifest.preprocessing)
+    private val decoder = OutputDecoder(manifest)
     private var closed = false
 
     /** What one classification after the other uses. */
@@ -59,27 +77,34 @@ class ShvitClassifier private constructor(
     private val values = TensorValues(manifest.input, manifest.preprocessing)
 
     /**
-     * Returns the most likely classes of a picture, bitmap or camera frame, with the latency.
+     * Returns what the model finds in a picture, bitmap or camera frame, with the latencies.
      *
      * @param orientation What makes the source upright.
      * @param count The maximum number of classes.
      * @throws ShvitException If the model fails, or differs from its manifest.
      */
     @Synchronized
-    fun classify(
+    fun analyze(
         source: PixelSource,
         orientation: Orientation = Orientation.UPRIGHT,
-        count: Int = 5,
-    ): Classification {
+        count: Int = STANDARD_COUNT,
+    ): Analysis {
         val timer = StageTimer(monotonic)
         timer.time(Stage.PREPROCESSING) {
             trace("shvit preprocessing") { preprocessor.prepare(source, orientation, pixels) }
         }
-        val logits = logits(pixels, timer)
-        return Classification(
-            predictions(logits, manifest.labels, count),
+        val outputs = outputs(pixels, timer)
+        val (height, width) = orientation.uprightSize(source)
+        val finding = timer.time(Stage.DECODING) {
+            trace("shvit decoding") { decoder.decode(outputs, height, width, count) }
+        }
+        return Analysis(
+            finding,
+            height,
+            width,
             preprocessingMs = timer.milliseconds(Stage.PREPROCESSING),
             inferenceMs = timer.milliseconds(Stage.INFERENCE),
+            decodingMs = timer.milliseconds(Stage.DECODING),
         )
     }
 
@@ -87,7 +112,7 @@ class ShvitClassifier private constructor(
     fun pixels(picture: Picture): Pixels = trace("shvit preprocessing") { preprocessor.pixels(picture) }
 
     @Synchronized
-    override fun logits(pixels: Pixels, timer: StageTimer?): FloatArray {
+    override fun outputs(pixels: Pixels, timer: StageTimer?): Map<String, FloatArray> {
         check(!closed) { "${manifest.artifact.name} has been closed" }
         val preprocessing = manifest.preprocessing
         if (pixels.height != preprocessing.height || pixels.width != preprocessing.width) {
@@ -100,8 +125,14 @@ class ShvitClassifier private constructor(
         return engine.orRuntimeFailure("${manifest.artifact.name} failed") {
             timer.measure(Stage.TENSOR) { session.write(content) }
             timer.measure(Stage.INFERENCE) { trace("shvit inference") { session.run() } }
-            timer.measure(Stage.DECODING) { session.read() }
+            timer.measure(Stage.DECODING) { named(session.read()) }
         }
+    }
+
+    private fun named(outputs: List<FloatArray>): Map<String, FloatArray> {
+        val names = manifest.output.names
+        check(outputs.size == names.size) { "it returned ${outputs.size} outputs, not ${names.size}" }
+        return names.zip(outputs).toMap()
     }
 
     /** Frees the model after a running inference. Does nothing the second time. */
@@ -114,6 +145,38 @@ class ShvitClassifier private constructor(
 
     companion object {
         private const val BATCH = 0
+        internal const val STANDARD_COUNT = 5
+
+        /**
+         * Loads an embedded model of a task: see [ImageClassifier.named].
+         *
+         * @param task The task that the model must have; null for any.
+         */
+        fun named(
+            context: Context,
+            name: String,
+            threads: Int = 0,
+            engines: Engines = Engines(ExecuTorch),
+            task: Task? = null,
+        ): ShvitModel {
+            val store = ModelStore(AssetFiles(context.assets))
+            val model = store.model(name)
+            if (task != null && model.manifest.task != task) throw otherTask(model.manifest, task)
+            val cache = artifactCache(context)
+            val loaded = load(model, cache, threads, engines)
+            cache.keepOnly(store.models().filterIsInstance<Stored.Usable>().map { it.model })
+            return loaded
+        }
+
+        /** Returns the app's copies of embedded models, in a folder that backups leave out. */
+        fun artifactCache(context: Context): ArtifactCache =
+            ArtifactCache(context.noBackupFilesDir.resolve("dev.shvit/models"))
+
+        private fun otherTask(manifest: Manifest, task: Task) = UnsupportedDocument(
+            "${manifest.artifact.name} has the task ${manifest.task.word}, not ${task.word}.",
+            "Its outputs are others.",
+            "Load a classifier with ImageClassifier, a detector with ImageDetector, and any model with ShvitModel.",
+        )
 
         /**
          * Loads a model: maps it into memory and prepares its first inference.
@@ -132,7 +195,7 @@ class ShvitClassifier private constructor(
             cache: ArtifactCache,
             threads: Int = 0,
             engines: Engines = Engines(ExecuTorch),
-        ): ShvitClassifier {
+        ): ShvitModel {
             val manifest = model.manifest
             val engine = engines.of(manifest)
             engine.check(manifest)
@@ -143,7 +206,7 @@ class ShvitClassifier private constructor(
                     engine.load(manifest, file, threads)
                 }
             }
-            return ShvitClassifier(manifest, engine, session)
+            return ShvitModel(manifest, engine, session)
         }
 
         private fun checkInput(manifest: Manifest) {

@@ -138,6 +138,32 @@ struct DocumentTests {
         #expect(fault { $0.detection?.strides = [32, 16] }.contains("detection.strides"))
     }
 
+    @Test("A validated detector, and a program of several sizes, are read and written again with all figures")
+    func detectorsDrift() throws {
+        let file = Repository.fixtures.appending(path: "goldens/\(ModelStoreTests.detector).manifest.json")
+        var fields = try JSONDecoder().decode([String: JSONValue].self, from: Data(contentsOf: file))
+        fields["drift"] = try JSONDecoder().decode(
+            JSONValue.self,
+            from: Data(
+                """
+                {"artifact": "a.pte", "target": "executorch", "precision": "fp32", "how": "native", "engine": "e",
+                 "images": 3, "sqnr_db": 40.5, "max_abs_error": 0.5,
+                 "maps": [{"name": "scores16", "sqnr_db": 40.5, "cosine": 0.9, "worst_channel": 1,
+                           "worst_channel_db": 30.5, "max_abs_error": 0.5}],
+                 "boxes": {"score_threshold": 0.3, "float_boxes": 4, "mean_iou": null},
+                 "average_precision": {"true_boxes": 9, "float_ap50": 20.5, "drop_interval": [0.5, 1.5]}}
+                """.utf8))
+        fields["sizes"] = .list([.object(["method": .text("forward"), "size": .list([.integer(64), .integer(96)])])])
+        let written = try JSONEncoder().encode(fields)
+        let again = try Document<Manifest>(json: written, source: "a.json").json()
+        let plain = try JSONDecoder().decode([String: JSONValue].self, from: again)
+        #expect(plain["sizes"] == fields["sizes"])
+        guard case .object(let drift)? = plain["drift"], case .object(let expected)? = fields["drift"] else {
+            return #expect(Bool(false))
+        }
+        for name in ["maps", "boxes", "average_precision"] { #expect(drift[name] == expected[name], "\(name)") }
+    }
+
     @Test("An unknown field of the preprocessing is rejected in a newer version too", arguments: ["1.0", "1.9"])
     func unknownPreprocessing(version: String) {
         let message = sentence { _ = try Self.manifest(version, preprocessing: ["gamma_curve": "steep"]) }

@@ -119,6 +119,10 @@ public struct DriftRow: Codable, Equatable, Sendable, Checked {
     public var meanKl: Double?
     /// The drift of each map; nil for a classifier.
     public var maps: [MapDrift]?
+    /// The boxes that a detector shares with the float model, as JSON; an app does not use them.
+    public var boxes: JSONValue?
+    /// The average precision of a detector and of the float model, as JSON; an app does not use it.
+    public var averagePrecision: JSONValue?
 
     func check() throws(Fault) {
         try check(sha256: artifactSha256, "artifact_sha256")

@@ -244,6 +244,8 @@ public struct Manifest: DocumentContent, Checked {
     public var goldens: GoldensFolder?
     /// The drift from the float model.
     public var drift: DriftRow?
+    /// The image sizes of a program with several, as JSON; an app runs the first, which all other fields are about.
+    public var sizes: [JSONValue]?
     /// The exporter's checksum of the manifest's own content. An app keeps it and does not check it.
     public var contentSha256: String?
 

@@ -108,6 +108,7 @@ data class MapDrift(
  * @property maxAbsError The largest difference of any logit, or of any value of a map.
  * @property meanKl The mean KL divergence from the float model's class distribution, in nats; null for maps.
  * @property maps The drift of each map; empty for a classifier.
+ * @property boxes The boxes that a detector shares with the float model, with [averagePrecision] as JSON; an app uses neither.
  */
 data class DriftRow(
     val artifact: String,
@@ -131,6 +132,8 @@ data class DriftRow(
     val maxAbsError: Double,
     val meanKl: Double?,
     val maps: List<MapDrift> = emptyList(),
+    val boxes: Json.Object? = null,
+    val averagePrecision: Json.Object? = null,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
     internal fun json(): Json.Object = jsonObject(
@@ -155,6 +158,8 @@ data class DriftRow(
         "max_abs_error" to json(maxAbsError),
         "mean_kl" to json(meanKl),
         if (maps.isEmpty()) null else "maps" to json(maps) { it.json() },
+        boxes?.let { "boxes" to it },
+        averagePrecision?.let { "average_precision" to it },
         unknown = unknown,
     )
 
@@ -183,6 +188,8 @@ data class DriftRow(
             maxAbsError = fields.number("max_abs_error"),
             meanKl = fields.numberOrNull("mean_kl"),
             maps = fields.orElse("maps", emptyList()) { fields.children(it, MapDrift::of) },
+            boxes = fields.orElse("boxes", null) { fields.tree(it) },
+            averagePrecision = fields.orElse("average_precision", null) { fields.tree(it) },
             unknown = fields.unknown(),
         ).also {
             if (it.maps.isEmpty() && (it.agreement == null || it.meanKl == null)) fields.fail("agreement", "it is missing")

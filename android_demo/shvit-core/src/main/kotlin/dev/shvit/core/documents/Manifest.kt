@@ -255,6 +255,8 @@ data class GoldensFolder(val name: String, val sha256: String, val unknown: Map<
  * @property detection How the maps of a detector become boxes; null for other tasks.
  * @property recipe The quantization recipe as JSON; an app does not use it.
  * @property options The options of the export as JSON: texts, whole numbers and flags.
+ * @property sizes The image sizes of a program with several, as JSON; an app runs the first, which all other fields are
+ *   about.
  * @property contentSha256 The exporter's checksum of the manifest's own content. An app keeps it and does not check it.
  */
 data class Manifest(
@@ -277,6 +279,7 @@ data class Manifest(
     val golden: Golden? = null,
     val goldens: GoldensFolder? = null,
     val drift: DriftRow? = null,
+    val sizes: List<Json> = emptyList(),
     val contentSha256: String? = null,
     val unknown: Map<String, Json> = emptyMap(),
 ) {
@@ -302,6 +305,7 @@ data class Manifest(
         "golden" to (golden?.json() ?: Json.Null),
         "goldens" to (goldens?.json() ?: Json.Null),
         "drift" to (drift?.json() ?: Json.Null),
+        if (sizes.isEmpty()) null else "sizes" to Json.Array(sizes),
         contentSha256?.let { "content_sha256" to json(it) },
         unknown = unknown,
     ).text()
@@ -362,6 +366,7 @@ data class Manifest(
             golden = fields.childOrNull("golden", Golden::of),
             goldens = fields.childOrNull("goldens", GoldensFolder::of),
             drift = fields.childOrNull("drift", DriftRow::of),
+            sizes = fields.orElse("sizes", emptyList()) { fields.trees(it) },
             contentSha256 = fields.sha256OrNull("content_sha256"),
             unknown = fields.unknown(),
         ).also { manifest -> manifest.findContradiction()?.let { (field, what) -> fields.fail(field, what) } }

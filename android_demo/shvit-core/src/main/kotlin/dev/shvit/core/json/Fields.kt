@@ -109,6 +109,9 @@ internal class Fields internal constructor(
     /** Reads an object as JSON. */
     fun tree(name: String): Json.Object = Json.Object(inner(name, required(name)).fields)
 
+    /** Reads a list of objects as JSON. */
+    fun trees(name: String): List<Json.Object> = children(name) { Json.Object(it.fields) }
+
     /** Rejects the document because of one of its fields. */
     fun fail(name: String, reason: String): Nothing = reading.refuse("${inside(name)}: $reason")
 

@@ -116,6 +116,29 @@ class FixturesTest {
     }
 
     @Test
+    fun `a validated detector, and a program of several sizes, are read and written again with all figures`() {
+        val file = fixtures.resolve("goldens/detector-64-executorch-fp32.manifest.json")
+        val drift = Json.parse(
+            """
+            {"artifact": "a.pte", "target": "executorch", "precision": "fp32", "how": "native", "engine": "e",
+             "images": 3, "sqnr_db": 40.5, "max_abs_error": 0.5,
+             "maps": [{"name": "scores16", "sqnr_db": 40.5, "cosine": 0.9, "worst_channel": 1,
+                       "worst_channel_db": 30.5, "max_abs_error": 0.5}],
+             "boxes": {"score_threshold": 0.3, "float_boxes": 4},
+             "average_precision": {"true_boxes": 9, "float_ap50": 20.5, "drop_interval": [0.5, 1.5]}}
+            """,
+        )
+        val sizes = Json.parse("""[{"method": "forward", "size": [64, 96]}]""")
+        val fields = (Json.parse(file.readText()) as Json.Object).fields + mapOf("drift" to drift, "sizes" to sizes)
+        val written = (Json.parse(Manifest.read(Json.Object(fields).text(), "a.json").text()) as Json.Object).fields
+        assertEquals(byValue(sizes), byValue(written.getValue("sizes")))
+        val again = (written.getValue("drift") as Json.Object).fields
+        for (name in listOf("maps", "boxes", "average_precision")) {
+            assertEquals(byValue((drift as Json.Object).fields.getValue(name)), byValue(again.getValue(name)), name)
+        }
+    }
+
+    @Test
     fun `an unknown resize mode is rejected with the known ones`() {
         val error = assertFailsWith<InvalidDocument> { readChanged { it + ("resize_mode" to Json.Text("stretch")) } }
         assertEquals(

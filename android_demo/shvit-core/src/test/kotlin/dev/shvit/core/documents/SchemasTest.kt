@@ -70,7 +70,7 @@ class SchemasTest {
                 *arrayOf("ImageUse", "SkippedImages"),
             )
 
-        /** What a classifier's documents do not have; other models are rejected before it is read. */
+        /** What a classifier's documents do not have. */
         val OF_OTHER_TASKS = setOf("OutputMap", "OutputSamples", "MapDrift", "BoxAgreement", "AveragePrecisionDrift")
         val FIELDS_OF_OTHER_TASKS = setOf(
             *arrayOf("maps", "sampled_outputs", "sampled_values", "float_sampled_values", "boxes", "average_precision"),

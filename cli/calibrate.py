@@ -148,8 +148,8 @@ def _build_search_table(search: SearchResult) -> Table:
         table.add_row(
             str(len(point.float_layers)),
             f"{scale * point.cost:.2f}",
-            format_points(point.row.top1_drop),
-            format_percent(point.row.agreement.value if point.row.agreement else None, 2),
+            format_points(point.row.drop),
+            format_percent(point.row.shared_answers.value if point.row.shared_answers else None, 2),
             format_decibels(point.row.sqnr_db),
             f"{point.holds}{chosen}",
         )

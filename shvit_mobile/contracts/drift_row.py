@@ -184,6 +184,16 @@ class DriftRow(Contract):
     boxes: BoxAgreement | None = Field(default=None, exclude_if=lambda value: value is None)
     average_precision: AveragePrecisionDrift | None = Field(default=None, exclude_if=lambda value: value is None)
 
+    @property
+    def drop(self) -> float | None:
+        """Points of top-1 lost, or of a detector's average precision; None without labels."""
+        return self.average_precision.drop if self.average_precision else self.top1_drop
+
+    @property
+    def shared_answers(self) -> ProportionEstimate | None:
+        """`agreement`, or a detector's share of shared boxes; None for other maps, and without boxes."""
+        return self.boxes.agreement if self.boxes else self.agreement
+
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         if fault := self._find_contradiction():

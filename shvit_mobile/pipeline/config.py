@@ -370,7 +370,7 @@ class GateOptions:
             raise ConflictingParameters(
                 "`labels_coco` is given with an `ImageSet`.",
                 why="It says which pictures of a folder there are.",
-                hint="Give the folder, or open it: open_coco_images(folder, file, labels).",
+                hint="Give the folder, or what shvit_mobile.images.coco_boxes.open_coco_images returns, alone.",
                 parameter="labels_coco",
             )
 

@@ -120,10 +120,11 @@ def _describe(artifact: Artifact, row: DriftRow | None, candidate: Candidate) ->
     size = f"{artifact.manifest.artifact.bytes / 1e6:.2f} MB"
     if row is None:
         return f"{size}; {candidate.strength}. It was not compared with the checkpoint on images."
-    drop = "" if row.top1_drop is None else f"{row.top1_drop:.2f} points of top-1 lost, "
-    kept = (
-        f"an SQNR of {row.sqnr_db:.1f} dB or more in each map on"
-        if row.agreement is None
-        else f"the same class on {100 * row.agreement.value:.1f}% of"
-    )
+    drop = "" if row.drop is None else f"{row.drop:.2f} points of {'AP' if row.boxes else 'top-1'} lost, "
+    if row.boxes and row.boxes.agreement:
+        kept = f"{100 * row.boxes.agreement.value:.1f}% of the boxes found by both models on"
+    elif row.agreement:
+        kept = f"the same class on {100 * row.agreement.value:.1f}% of"
+    else:
+        kept = f"an SQNR of {row.sqnr_db:.1f} dB or more in each map on"
     return f"{size}, {drop}{kept} {row.images} images ({row.how} execution); {candidate.strength}."

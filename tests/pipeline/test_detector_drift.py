@@ -12,13 +12,15 @@ import torch
 from typer.testing import CliRunner, Result
 
 from shvit_mobile.cli.main import app
+from shvit_mobile.contracts.budget_search import SearchResult
 from shvit_mobile.contracts.drift_report import DriftReport
 from shvit_mobile.detection.decode import Boxes
 from shvit_mobile.drift.box_drift import decode_batch
-from shvit_mobile.errors import BaselineFailed, NotSupported
+from shvit_mobile.errors import BaselineFailed, MissingParameter, NotSupported
 from shvit_mobile.families.checkpoints import load_checkpoint
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.calibrate import CalibrateConfig, calibrate
 from shvit_mobile.pipeline.export import ExportConfig, export
 from shvit_mobile.pipeline.validate import ValidateConfig, validate
 from shvit_mobile.report.join import build_report
@@ -236,3 +238,39 @@ def test_class_folders_are_no_labels_of_a_detector(world: World, tmp_path: Path)
     result = validate(config)
     assert not result.report.images.labelled
     assert result.report.rows[0].boxes is not None
+
+
+def test_a_budget_of_boxes_keeps_layers_in_float_where_int8_misses_it(world: World, tmp_path: Path) -> None:
+    config = CalibrateConfig(
+        checkpoint=world.checkpoint,
+        task="detect",
+        calibration=world.pictures,
+        validation=world.pictures,
+        labels_coco=world.boxes,
+        min_box_agreement=0.97,
+        max_drop=5,
+        passes=(),
+        out=tmp_path,
+    )
+    search = calibrate(config).search
+    assert search is not None
+    assert (search.budget.min_box_agreement, search.budget.max_drop) == (0.97, 5)
+    plain, chosen = next(one for one in search.points if not one.float_layers), search.chosen
+    for point, holds in ((plain, False), (chosen, True)):
+        shared, precision = point.row.shared_answers, point.row.average_precision
+        assert shared is not None
+        assert precision is not None
+        assert (shared.value >= 0.97 and precision.drop <= 5) == holds
+        assert (point.holds != "not held") == holds
+    assert search.images.labelled
+    assert SearchResult.model_validate_json(search.to_json()) == search
+
+
+def test_a_budget_of_average_precision_needs_boxes(world: World, tmp_path: Path) -> None:
+    options = {"checkpoint": world.checkpoint, "task": "detect", "calibration": world.pictures, "out": tmp_path}
+    with pytest.raises(MissingParameter) as caught:
+        calibrate(CalibrateConfig(validation=world.pictures, max_drop=1, **options))  # type: ignore[arg-type]
+    assert caught.value.parameter == "labels_coco"
+    with pytest.raises(MissingParameter) as caught:
+        calibrate(CalibrateConfig(labels_coco=world.boxes, max_drop=1, **options))  # type: ignore[arg-type]
+    assert caught.value.parameter == "validation"

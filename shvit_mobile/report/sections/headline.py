@@ -123,16 +123,19 @@ def _build_passing_tile(report: ModelReport) -> _Tile | None:
 
 
 def _build_drop_tile(report: ModelReport) -> _Tile | None:
-    """Return the largest drop of top-1, or the lowest agreement if there are no labels."""
+    """Return the largest drop of top-1 or AP, or the lowest agreement if there are no labels."""
     rows = [(one, one.drift) for one in report.artifacts if one.drift]
-    dropped = [(row.top1_drop, one) for one, row in rows if row.top1_drop is not None]
+    detects = any(row.boxes for _, row in rows)
+    dropped = [(row.drop, one) for one, row in rows if row.drop is not None]
     if dropped:
         drop, worst = max(dropped, key=lambda found: found[0])
-        return _Tile("Largest top-1 drop", format_points(drop), "points", format_artifact_label(worst))
-    shares = [(row.agreement.value, one) for one, row in rows if row.agreement]
+        name = f"Largest {'AP' if detects else 'top-1'} drop"
+        return _Tile(name, format_points(drop), "points", format_artifact_label(worst))
+    shares = [(row.shared_answers.value, one) for one, row in rows if row.shared_answers]
     if shares:
         share, worst = min(shares, key=lambda found: found[0])
-        return _Tile("Lowest agreement", format_percent(share), "%", format_artifact_label(worst))
+        name = f"Lowest {'box ' if detects else ''}agreement"
+        return _Tile(name, format_percent(share), "%", format_artifact_label(worst))
     if rows:
         worst, row = min(rows, key=lambda found: found[1].sqnr_db)
         return _Tile("Lowest SQNR of a map", format_decibels(row.sqnr_db), "dB", format_artifact_label(worst))

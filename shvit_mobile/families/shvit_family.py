@@ -182,11 +182,11 @@ class XnnpackAttention(nn.Module):
         _, _, height, width = x.shape
         qk, partial = self.qk_dim, self.partial_dim
         attending, passing = x[:, :partial], x[:, partial:]
-        # Reshaped once, then sliced: the three parts are concatenated.
-        qkv = self.qkv(self.pre_norm(attending)).reshape(1, 2 * qk + partial, height * width)
-        query, key, value = qkv[:, :qk], qkv[:, qk : 2 * qk], qkv[:, 2 * qk :]
-        weights = torch.bmm(query.transpose(1, 2), key).softmax(-1)
-        attended = torch.bmm(value, weights.transpose(1, 2)).reshape(1, partial, height, width)
+        # With channels last, as convolutions have it, so that only the keys are moved in memory.
+        qkv = self.qkv(self.pre_norm(attending)).permute(0, 2, 3, 1).reshape(1, height * width, 2 * qk + partial)
+        query, key, value = qkv[:, :, :qk], qkv[:, :, qk : 2 * qk], qkv[:, :, 2 * qk :]
+        weights = torch.bmm(query, key.transpose(1, 2)).softmax(-1)
+        attended = torch.bmm(weights, value).reshape(1, height, width, partial).permute(0, 3, 1, 2)
         return self.proj(torch.cat([attended, passing], dim=1))
 
 
@@ -194,7 +194,8 @@ class AveragingNorm(nn.Module):
     """A group norm of one group without weight and bias: over all channels and positions of an image.
 
     The mean over positions is an XNNPACK operator; the mean over channels is a convolution with weights 1 / channels.
-    The bias of the variance's convolution is eps.
+    It has one output, because XNNPACK applies a single number to all values at once, and a number for each channel
+    position by position. The bias of the variance's convolution is eps.
     """
 
     def __init__(self, channels: int, eps: float) -> None:
@@ -208,8 +209,8 @@ class AveragingNorm(nn.Module):
 
 
 def create_channel_average(channels: int, bias: float) -> nn.Conv2d:
-    """Create a 1x1 convolution whose every output channel is the mean over the channels, plus `bias`."""
-    conv = nn.Conv2d(channels, channels, 1, dtype=torch.float64)
+    """Create a 1x1 convolution whose only output channel is the mean over the channels, plus `bias`."""
+    conv = nn.Conv2d(channels, 1, 1, dtype=torch.float64)
     nn.init.constant_(conv.weight, 1 / channels)
     nn.init.constant_(conv.bias, bias)  # type: ignore[arg-type]
     return conv

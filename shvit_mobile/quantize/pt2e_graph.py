@@ -131,6 +131,7 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
                 if name in self.ranges:
                     seen = get_call_range(self.ranges, name_call(name, counts[name]))
                     _annotate_static(node, seen, self.activations, weight)
+                    _annotate_moves(node, name)
                 else:
                     _annotate_dynamic(node, weight)
             elif node.target == _ATEN.linear.default and name in self.heads:
@@ -178,6 +179,17 @@ def _annotate_static(
     )
     if last is not node:
         last.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(output_qspec=output, _annotated=True)
+
+
+def _annotate_moves(node: fx.Node, layer: str) -> None:
+    """Let a layer that moves and pads its own input do so with integers: they have a quarter of the bytes."""
+    value: Any = node.args[0]
+    spec = node.meta[Q_ANNOTATION_KEY].input_qspec_map[value]
+    while get_module_path(value) == layer and Q_ANNOTATION_KEY not in value.meta:
+        value.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+            input_qspec_map={value.args[0]: spec}, output_qspec=spec, _annotated=True
+        )
+        value = value.args[0]
 
 
 def _find_producer_qspec(value: Any) -> FixedQParamsQuantizationSpec | None:

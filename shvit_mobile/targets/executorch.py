@@ -1,6 +1,7 @@
 """The ExecuTorch target: lower a deploy form to a .pte program for XNNPACK on phone CPUs, Core ML, or Vulkan."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -45,6 +46,7 @@ from shvit_mobile.targets import build_result, coreml_delegate
 from shvit_mobile.targets.build_result import BuildResult
 from shvit_mobile.targets.pte import inspect_program
 from shvit_mobile.targets.target_options import TargetOptions
+from shvit_mobile.targets.xnnpack_stem import convert_stem_to_pixel_pairs
 
 PRECISIONS: dict[Delegate, tuple[Precision, ...]] = {
     "xnnpack": ("fp32", "fp16", "int8", "int8-dynamic"),
@@ -190,6 +192,8 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         contract = package.input
         packages.append("coremltools")
     else:
+        from shvit_mobile.targets.xnnpack_graph import write_simplified_graphs
+
         options.check_model(deployed.trained)
         if recipe.precision == "fp16":
             deployed = deployed.replace_module(rewrite_for_fp16(deployed.module, deployed))
@@ -199,7 +203,8 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
             for size in (deployed.trained.preprocessing.size, *options.more_sizes)
         )
         named = zip((one.method for one in list_sizes(deployed.trained, options)[1:]), others, strict=True)
-        etrecord = lower_to_program(*own, path, partitioner, etrecord=options.etrecord, others=dict(named))
+        with write_simplified_graphs() if options.delegate == "xnnpack" else nullcontext():
+            etrecord = lower_to_program(*own, path, partitioner, etrecord=options.etrecord, others=dict(named))
     contents = inspect_program(path)
     if contents.wide_softmaxes:
         raise VerificationFailed(
@@ -280,6 +285,8 @@ def build_graph(deployed: DeployForm, recipe: Recipe, options: ExecuTorchOptions
         return HalfPrecision(rewritten) if recipe.precision == "fp16" else rewritten
     from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 
+    if options.stem == "plain" and recipe.precision == "int8":
+        module, recipe = convert_stem_to_pixel_pairs(module, deployed, recipe)
     head = find_head(deployed.module, deployed.trained.classes)
     if head and (options.head == "int8-dynamic" or (options.head == "auto" and has_large_head(deployed.module, head))):
         module.set_submodule(head, equalize_head(cast(nn.Linear, module.get_submodule(head))))

@@ -47,6 +47,21 @@ class Instructions:
 
 
 @dataclass(frozen=True)
+class FunctionInstructions:
+    """The instructions of one function of ExecuTorch's library for one image.
+
+    Attributes:
+        address: Its address in the library.
+        calls: How often it was entered at its beginning; 0 for assembly, which has no beginning of its own here.
+        kinds: Its instructions by kind.
+    """
+
+    address: int
+    calls: int
+    kinds: Mapping[InstructionKind, int]
+
+
+@dataclass(frozen=True)
 class _Block:
     """A block of instructions: its address in the library, how often it ran, and its instructions by kind."""
 
@@ -69,6 +84,35 @@ def count_instructions(
     Raises:
         EmulatorFailed: If the program does not run on this CPU.
     """
+    blocks, elsewhere, features = _count_blocks(counter, sysroot, cpu, program, shape)
+    kinds = {kind: sum(block.runs * block.instructions[index] for block in blocks) for index, kind in enumerate(_KINDS)}
+    cpu_found = EmulatedCPU(arch="arm64", name=cpu.name, features=features)
+    work = dict.fromkeys(_WORKS, 0)
+    for function in _sort_by_function(blocks, find_functions(find_library(sysroot))):
+        work[name_work(function.kinds)] += sum(function.kinds.values())
+    return Instructions(kinds, work, elsewhere, cpu_found)
+
+
+def count_functions(
+    counter: Counter, sysroot: Sysroot, cpu: CPU, program: Path, shape: Sequence[int]
+) -> list[FunctionInstructions]:
+    """Count the instructions of one image by the function that executes them, most first.
+
+    Args:
+        counter, sysroot, cpu, program, shape: As for `count_instructions`.
+
+    Raises:
+        EmulatorFailed: If the program does not run on this CPU.
+    """
+    blocks, _, _ = _count_blocks(counter, sysroot, cpu, program, shape)
+    functions = _sort_by_function(blocks, find_functions(find_library(sysroot)))
+    return sorted(functions, key=lambda one: -sum(one.kinds.values()))
+
+
+def _count_blocks(
+    counter: Counter, sysroot: Sysroot, cpu: CPU, program: Path, shape: Sequence[int]
+) -> tuple[list[_Block], int, tuple[str, ...]]:
+    """Return the blocks that one image ran, the instructions elsewhere, and the features of the CPU."""
     values = np.random.default_rng(0).uniform(size=tuple(shape)).astype(np.float32).tobytes()
     with TemporaryDirectory() as folder:
         counts = Path(folder) / "counts"
@@ -80,10 +124,7 @@ def count_instructions(
         if not counts.exists():
             raise EmulatorFailed("The emulator counted nothing.", why="It did not see the marks around the image.")
         *lines, last = counts.read_text(encoding="ascii").splitlines()
-    blocks = [_parse_block(line) for line in lines]
-    kinds = {kind: sum(block.runs * block.instructions[index] for block in blocks) for index, kind in enumerate(_KINDS)}
-    cpu_found = EmulatedCPU(arch="arm64", name=cpu.name, features=features)
-    return Instructions(kinds, _sort_by_work(blocks, find_functions(find_library(sysroot))), int(last), cpu_found)
+    return [_parse_block(line) for line in lines], int(last), tuple(features)
 
 
 def find_library(sysroot: Sysroot) -> Path:
@@ -114,16 +155,16 @@ def _parse_block(line: str) -> _Block:
     return _Block(address, runs, tuple(instructions))
 
 
-def _sort_by_work(blocks: Iterable[_Block], functions: Sequence[int]) -> dict[WorkKind, int]:
-    """Return the instructions by what the functions do that executed them."""
+def _sort_by_function(blocks: Iterable[_Block], functions: Sequence[int]) -> list[FunctionInstructions]:
+    """Return the instructions of each function that executed some."""
     executed: dict[int, Tally[InstructionKind]] = {}
+    calls = Tally[int]()
     for block in blocks:
-        tally = executed.setdefault(bisect_right(functions, block.address), Tally())
+        function = functions[max(0, bisect_right(functions, block.address) - 1)]
+        tally = executed.setdefault(function, Tally())
         tally.update({kind: block.runs * number for kind, number in zip(_KINDS, block.instructions, strict=True)})
-    work = dict.fromkeys(_WORKS, 0)
-    for tally in executed.values():
-        work[name_work(tally)] += tally.total()
-    return work
+        calls[function] += block.runs if block.address == function else 0
+    return [FunctionInstructions(function, calls[function], dict(tally)) for function, tally in executed.items()]
 
 
 def name_work(executed: Mapping[InstructionKind, int]) -> WorkKind:

@@ -1,0 +1,115 @@
+"""The first convolution of an int8 program for XNNPACK, on pairs of pixels that are moved as integers.
+
+XNNPACK needs channels last. It moves three colors one value at a time, in float, and its int8 kernels take inputs four
+or eight at a time and so multiply by zeros beside three colors. Two neighbors in a row are a position of six channels:
+half as many values to move, each of two bytes instead of four, and six positions in a window instead of nine.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from shvit_mobile.contracts.recipe import ActivationRange, Recipe
+from shvit_mobile.deploy.form import DeployForm, find_mean_subtraction
+from shvit_mobile.deploy.layers import get_bias
+from shvit_mobile.deploy.verification import compute_relative_error, convert_dtype, copy_to_float64, verify_error
+from shvit_mobile.deploy.xnnpack_form import ChannelsLast
+from shvit_mobile.quantize import affine
+from shvit_mobile.quantize.layers import select_int8_ranges
+
+
+class PixelPairConv(nn.Conv2d):
+    """A 3x3 convolution at stride 2, padded by 1, of an image with an even width; channels last inside.
+
+    Input: shape (1, channels, height, width). Channel `2 * c + i` of position x is channel c of pixel `2 * x + i`.
+
+    Attributes:
+        border: The value around the image.
+    """
+
+    border: float
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        out, channels = conv.weight.shape[:2]
+        super().__init__(2 * channels, out, (3, 2), stride=(2, 1))
+        self.to(conv.weight)
+        # Of the pair before, a window has the second pixel.
+        weight = conv.weight.new_zeros(out, channels, 2, 3, 2)
+        weight[:, :, 1, :, 0] = conv.weight[..., 0]
+        weight[:, :, 0, :, 1], weight[:, :, 1, :, 1] = conv.weight[..., 1], conv.weight[..., 2]
+        self.weight = nn.Parameter(weight.reshape(self.weight.shape))
+        self.bias = nn.Parameter(get_bias(conv).clone())
+        for name, buffer in conv.named_buffers():
+            self.register_buffer(name, buffer)
+        self.border = 0.0
+
+    def forward(self, image: Tensor) -> Tensor:
+        _, channels, height, width = image.shape
+        pairs = image.reshape(1, channels, height, width // 2, 2).permute(0, 2, 3, 1, 4)
+        # Padded as rows of numbers: XNNPACK copies what lies between two pads, which would be a single position.
+        rows = F.pad(pairs.reshape(1, height, width * channels), (2 * channels, 0, 1, height % 2), value=self.border)
+        positions = rows.reshape(1, height + 1 + height % 2, width // 2 + 1, 2 * channels)
+        return super().forward(positions.permute(0, 3, 1, 2))
+
+
+@torch.no_grad()
+def convert_stem_to_pixel_pairs(model: nn.Module, deployed: DeployForm, recipe: Recipe) -> tuple[nn.Module, Recipe]:
+    """Return a copy of a form that convolves pairs of pixels, and its recipe; the same ones where that is not possible.
+
+    It is possible if its first convolution is int8 and 3x3 at stride 2, padded by 1, and the width is even. If the form
+    subtracts the same number from all colors, and it is a whole number of int8 steps, it moves to the border and the
+    bias, and pixels are rounded as they are.
+
+    Raises:
+        VerificationFailed: If the pairs change the result by more than 1e-9 relative, in float64.
+    """
+    entry = model.get_submodule(deployed.entry)
+    moving = [name for name, layer in entry.named_children() if isinstance(layer, ChannelsLast)]
+    ranges = select_int8_ranges(deployed, recipe)
+    if not moving or len(deployed.first_layers) != 1 or deployed.first_layers[0] not in ranges:
+        return model, recipe
+    (first,) = deployed.first_layers
+    height, width = deployed.trained.preprocessing.size
+    if width % 2 or not _is_convertible(model.get_submodule(first)):
+        return model, recipe
+    original, rewritten = copy_to_float64(model), copy_to_float64(model)
+    for name in moving:
+        delattr(rewritten.get_submodule(deployed.entry), name)
+    conv = PixelPairConv(cast(nn.Conv2d, rewritten.get_submodule(first)))
+    rewritten.set_submodule(first, conv)
+    image = 255 * torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    verify_error("the stem on pairs of pixels", compute_relative_error(original(image), rewritten(image)))
+    recipe = _move_mean_to_border(rewritten, deployed, first, conv, recipe)
+    return convert_dtype(rewritten, next(model.parameters())), recipe
+
+
+def _is_convertible(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv2d) and (
+        (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups, layer.padding_mode)
+        == ((3, 3), (2, 2), (1, 1), (1, 1), 1, "zeros")
+    )
+
+
+def _move_mean_to_border(
+    model: nn.Module, deployed: DeployForm, first: str, conv: PixelPairConv, recipe: Recipe
+) -> Recipe:
+    """Remove in place the subtraction of one number of whole int8 steps; return the recipe of what is left."""
+    found = find_mean_subtraction(model, deployed.entry)
+    if found is None or found[1].scale is not None or len(set(found[1].mean.flatten().tolist())) != 1:
+        return recipe
+    (name, subtraction), seen = found, recipe.ranges[first]
+    number = float(subtraction.mean.flatten()[0])
+    moved = ActivationRange.model_validate(
+        seen.model_dump() | {"input": (seen.input[0] + number, seen.input[1] + number)}
+    )
+    before, after = (affine.choose_affine_parameters(*one.input, recipe.activations) for one in (seen, moved))
+    if before.scale != after.scale or (before.zero_point - after.zero_point) * after.scale != number:
+        return recipe
+    delattr(model.get_submodule(deployed.entry), name.rpartition(".")[2])
+    # What int8 multiplies by are the rounded weights.
+    weight = affine.dequantize_weight(*affine.quantize_weight(conv.weight, affine.get_weight_scales(conv)))
+    conv.bias = nn.Parameter(get_bias(conv) - number * weight.to(conv.weight).sum((1, 2, 3)))
+    conv.border = number
+    return recipe.model_copy(update={"ranges": {**recipe.ranges, first: moved}})

@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +21,8 @@ from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.processes import count_processors
 from shvit_mobile.progress import ProgressCallback
 
+# What `keep_pixels` keeps at most: 600 images of 224 x 224.
+_MAX_KEPT_BYTES = 96 * 1024 * 1024
 # 32 images of 512 x 512 take 100 MB as float32, and the layers of a model several times that.
 _MAX_BATCH_PIXELS = 32 * 512 * 512
 
@@ -49,6 +53,46 @@ class _ImageBatch:
     files: tuple[Path, ...]
     sizes: tuple[tuple[int, int], ...]
     skipped: tuple[SkippedImage, ...]
+
+
+class _Picture(NamedTuple):
+    """Preprocessed pixels, uint8, shape (height, width, 3), and the picture's own (height, width)."""
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
+
+
+@dataclass(eq=False)
+class _KeptPixels:
+    """The pixels of files that were decoded, until they are `_MAX_KEPT_BYTES`; later files are not kept."""
+
+    results: dict[tuple[Path, Preprocessing], _Picture | SkippedImage] = field(default_factory=dict)
+    bytes: int = 0
+
+    def add(self, file: Path, preprocessing: Preprocessing, result: _Picture | SkippedImage) -> None:
+        size = 0 if isinstance(result, SkippedImage) else result.pixels.nbytes
+        if (file, preprocessing) not in self.results and self.bytes + size <= _MAX_KEPT_BYTES:
+            self.results[file, preprocessing] = result
+            self.bytes += size
+
+
+_kept_pixels: ContextVar[_KeptPixels | None] = ContextVar("kept_pixels", default=None)
+
+
+@contextmanager
+def keep_pixels() -> Iterator[None]:
+    """Keep what `iterate_batches` decodes inside the context, so that the same files are not decoded again.
+
+    An export runs its images through the checkpoint and through each artifact.
+    """
+    if _kept_pixels.get() is not None:
+        yield
+        return
+    token = _kept_pixels.set(_KeptPixels())
+    try:
+        yield
+    finally:
+        _kept_pixels.reset(token)
 
 
 def iterate_batches(
@@ -115,13 +159,6 @@ def group_undecodable(images: ImageSet, skipped: Iterable[SkippedImage]) -> tupl
     return group_skipped(sorted((image.file.relative_to(images.root).as_posix(), image.reason) for image in skipped))
 
 
-class _Picture(NamedTuple):
-    """Preprocessed pixels, uint8, shape (height, width, 3), and the picture's own (height, width)."""
-
-    pixels: NDArray[np.uint8]
-    size: tuple[int, int]
-
-
 @dataclass
 class _BatchBuilder:
     """A batch in progress."""
@@ -147,14 +184,28 @@ def _decode_in_order(
 ) -> Iterator[_Picture | SkippedImage]:
     """Yield each picture or the reason to skip it; at most three files per worker are in memory."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    waiting: deque[Future[_Picture | SkippedImage]] = deque()
+    waiting: deque[tuple[Path, Future[_Picture | SkippedImage]]] = deque()
+    kept = _kept_pixels.get()
+
+    def take() -> _Picture | SkippedImage:
+        file, future = waiting.popleft()
+        result = future.result()
+        if kept:
+            kept.add(file, preprocessing, result)
+        return result
+
     try:
         for file in files:
+            if kept and (file, preprocessing) in kept.results:
+                while waiting:
+                    yield take()
+                yield kept.results[file, preprocessing]
+                continue
             if len(waiting) == 3 * workers:
-                yield waiting.popleft().result()
-            waiting.append(pool.submit(_load_pixels, file, preprocessing))
+                yield take()
+            waiting.append((file, pool.submit(_load_pixels, file, preprocessing)))
         while waiting:
-            yield waiting.popleft().result()
+            yield take()
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -28,6 +28,7 @@ from shvit_mobile.drift.build_report import build_drift_report
 from shvit_mobile.drift.ladder import list_simulated_rungs
 from shvit_mobile.errors import ConflictingParameters, InvalidValue, MissingParameter, parse_choice
 from shvit_mobile.families.trained_model import TrainedModel
+from shvit_mobile.images.batches import keep_pixels
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.pipeline.calibrate import build_recipe
 from shvit_mobile.pipeline.config import (
@@ -258,6 +259,7 @@ class ExportResult:
         return self.verdict is None or self.verdict.passed
 
 
+@keep_pixels()
 def export(config: ExportConfig, progress: StepCallback | None = None) -> ExportResult:
     """Export a checkpoint: fold it, make the recipes, lower each artifact, run it, compare it, and record its drift.
 

@@ -20,6 +20,7 @@ from shvit_mobile.drift.ladder import SimulatedRung, build_rung_source, compare_
 from shvit_mobile.drift.map_drift import compare_maps, evaluate_float_detector
 from shvit_mobile.errors import BaselineFailed
 from shvit_mobile.families.trained_model import TrainedModel
+from shvit_mobile.images.batches import keep_pixels
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.pipeline.steps import Steps
 from shvit_mobile.progress import ProgressCallback
@@ -142,6 +143,7 @@ def _check_float_detector(
     return check_detector_baseline(found.precision.at_50, found.true_boxes, found.pictures, accept=accept)
 
 
+@keep_pixels()
 @use_one_thread_per_kernel()
 def measure(
     artifacts: Sequence[Artifact],

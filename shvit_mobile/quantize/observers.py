@@ -82,7 +82,10 @@ class Histogram:
         self.extent.update(values)
         while self.reach <= max(map(abs, self.extent.compute_range())):
             self.widen()
-        bins = (values.flatten().double() * (BINS / self.reach)).floor_().long() + BINS
+        scale = BINS / self.reach
+        # A power of two: in float32, too, a product is exact unless it gets so small that digits are lost.
+        flat = values.flatten() if scale >= 1 else values.flatten().double()
+        bins = (flat * scale).floor_().int().add_(BINS)
         self.counts += torch.bincount(bins.clamp_(0, 2 * BINS - 1), minlength=2 * BINS)
 
     def widen(self) -> None:

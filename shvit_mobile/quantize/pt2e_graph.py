@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme, Recipe
 from shvit_mobile.deploy.activations import find_last_node, find_moved
-from shvit_mobile.deploy.exporting import export_model, get_argument, get_module_path
+from shvit_mobile.deploy.exporting import export_model, get_argument, get_module_path, share_node_histories
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import EqualizedHead
 from shvit_mobile.deploy.wiring import name_call
@@ -68,7 +68,7 @@ def build_quantized_graph(
     layers = select_int8_layers(deployed, recipe)
     quantizer = RecipeQuantizer(layers, recipe, heads, _collect_weight_scales(form))
     example = torch.zeros(shape or (1, 3, *deployed.trained.preprocessing.size))
-    with silence_libraries(), torch.no_grad():
+    with silence_libraries(), share_node_histories(), torch.no_grad():
         rewritten = form if rewrite is None else rewrite(form)
         prepared = prepare_pt2e(export_model(rewritten, example).module(), quantizer)
         # Observers of weights need one pass through the graph; the ranges of activations are fixed.

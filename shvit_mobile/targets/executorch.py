@@ -24,7 +24,7 @@ from shvit_mobile.contracts.manifest import (
 )
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
-from shvit_mobile.deploy.exporting import export_model
+from shvit_mobile.deploy.exporting import export_model, share_node_histories
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.fp16_form import HalfPrecision, rewrite_for_fp16
 from shvit_mobile.deploy.head_equalization import equalize_head
@@ -345,7 +345,7 @@ def lower_to_program(
         others: The same of other methods by name; equal weights are in the file once.
     """
     exir = import_library("executorch.exir", "It writes .pte programs.")
-    with silence_libraries(), torch.no_grad():
+    with silence_libraries(), share_node_histories(), torch.no_grad():
         from shvit_mobile.targets.xnnpack_casts import create_partitioner
 
         exported = {

@@ -13,7 +13,7 @@ from PIL import Image
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.errors import BadImages, InvalidConfig
 from shvit_mobile.images import batches as module
-from shvit_mobile.images.batches import group_undecodable, iterate_batches
+from shvit_mobile.images.batches import group_undecodable, iterate_batches, keep_pixels
 from shvit_mobile.images.image_set import ImageSet
 from tests.images.pictures import draw_texture, encode_picture, write_files
 
@@ -153,3 +153,22 @@ def test_leaving_early_ends_the_threads(tmp_path):
     assert set(threading.enumerate()) - before
     stream.close()
     assert set(threading.enumerate()) == before
+
+
+def test_what_is_kept_is_not_decoded_again(tmp_path, monkeypatch):
+    images = write_image_set(tmp_path, [True, False, True, True, False, True, True])
+    monkeypatch.setattr(module, "_MAX_KEPT_BYTES", 4 * 3 * 8 * 6)  # four images
+    first = list(iterate_batches(images, SMALL, size=2))
+    with keep_pixels():
+        list(iterate_batches(images, SMALL, size=2))
+        for file in images.files[:6]:
+            file.unlink()
+        second = list(iterate_batches(images, SMALL, size=2))
+        assert [batch.files for batch in second] == [batch.files for batch in first]
+        assert all((a.pixels == b.pixels).all() for a, b in zip(first, second, strict=True))
+        assert [batch.skipped for batch in second] == [batch.skipped for batch in first]
+        images.files[6].unlink()  # the fifth image was not kept
+        (last,) = iterate_batches(images, SMALL, size=9)
+        assert last.skipped[-1].file == images.files[6]
+    with pytest.raises(BadImages):
+        list(iterate_batches(images, SMALL, size=2))

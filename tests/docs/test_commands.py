@@ -85,6 +85,8 @@ def test_a_command_is_accepted(page: str, command: str) -> None:
             assert words[0] in ("--debug", "--version", "--help", "--install-completion")
         case "shvit-mobile":
             parse_shvit_mobile(words)
+        case "python" if ".venv/bin/shvit-mobile" in words:  # under a profiler
+            parse_shvit_mobile(words[words.index(".venv/bin/shvit-mobile") + 1 :])
         case "python" | "torchrun":
             tool = next(word for word in words if word.endswith(".py"))
             source, options = read_tool(tool.replace("../", ""))

@@ -32,6 +32,7 @@ class Environment:
         name: Its name on the command line.
         purpose: What it is for: "converts models for LiteRT".
         requirements: Every package with its version: "jax==0.10.2".
+        libraries: What it takes from this project's installation and not every installation has, as imported.
         check: Python code that succeeds only if the packages work.
         size: What it takes, for people: "0.8 GB".
     """
@@ -39,6 +40,7 @@ class Environment:
     name: str
     purpose: str
     requirements: tuple[str, ...]
+    libraries: tuple[str, ...]
     check: str
     size: str
 
@@ -96,6 +98,7 @@ ENVIRONMENTS: dict[EnvironmentName, Environment] = {
             "absl-py==2.5.1",
             "immutabledict==4.3.1",
         ),
+        libraries=("scipy",),
         check=(
             "import torch, litert_torch\n"
             "layer = torch.nn.Conv2d(3, 4, 3).eval()\n"

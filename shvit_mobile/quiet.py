@@ -13,7 +13,7 @@ from typing import Any
 
 from shvit_mobile.errors import ToolMissing, get_first_line
 
-_ONNX = "'shvit-mobile-core[onnx]'"
+_ONNX, _LITERT = "'shvit-mobile-core[onnx]'", "'shvit-mobile-core[litert]'"
 # What to install for a library that not every installation has, as in pyproject.toml.
 REQUIREMENTS = {
     "coreai": "coreai-torch==0.4.3",
@@ -24,7 +24,8 @@ REQUIREMENTS = {
     "onnx_ir": _ONNX,
     "onnxruntime": _ONNX,
     "onnxscript": _ONNX,
-    "ai_edge_litert": "ai-edge-litert==2.3.0",
+    "ai_edge_litert": _LITERT,
+    "scipy": _LITERT,
 }
 _STDERR = 2
 _NOISY_LOGGERS = (

@@ -32,7 +32,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     check = "import only_here; assert only_here.VALUE == 18"
-    return Environment("small", "tests this", ("only-here==0.1", "jinja2==0.1"), check, "1 kB")
+    return Environment("small", "tests this", ("only-here==0.1", "jinja2==0.1"), (), check, "1 kB")
 
 
 def test_its_packages_come_first_and_the_projects_own_are_there(small: Environment) -> None:

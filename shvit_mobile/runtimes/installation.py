@@ -59,7 +59,12 @@ def run_checks(progress: StepCallback = lambda *_: None) -> Iterator[Installatio
     yield _check_arm64()
     for number, environment in enumerate(ENVIRONMENTS.values(), total - len(ENVIRONMENTS)):
         progress(f"Running the environment '{environment.name}'", number, total)
-        yield check_environment(environment)
+        missing = next((one for one in environment.libraries if find_spec(one) is None), None)
+        yield (
+            _report_optional(f"environment '{environment.name}'", missing)
+            if missing
+            else check_environment(environment)
+        )
 
 
 def _check_packages() -> Iterator[InstallationCheck]:
@@ -128,10 +133,15 @@ def is_complete() -> bool:
 
 def _report_missing(name: str, library: str) -> InstallationCheck:
     """Report an engine whose library is not installed."""
-    hint = f"pip install {REQUIREMENTS.get(library, library)}"
     if is_complete():
-        return InstallationCheck(name, "not installed", good=False, hint=f"Try: {hint}")
-    return InstallationCheck(name, f"optional, not installed: {hint}")
+        hint = f"Try: pip install {REQUIREMENTS.get(library, library)}"
+        return InstallationCheck(name, "not installed", good=False, hint=hint)
+    return _report_optional(name, library)
+
+
+def _report_optional(name: str, library: str) -> InstallationCheck:
+    """Report what needs a library that need not be installed."""
+    return InstallationCheck(name, f"optional, not installed: pip install {REQUIREMENTS.get(library, library)}")
 
 
 def check_executorch_set(executorch: str, torch: str, torchao: str) -> InstallationCheck:

@@ -17,7 +17,7 @@ _LIBRARIES: dict[QualifiedTarget, tuple[str, ...]] = {
     "executorch-coreml": ("executorch", "coremltools"),
     "executorch-vulkan": ("executorch",),
     "onnx": (*_ONNX, "onnxruntime"),
-    "litert": (*_ONNX, "ai_edge_litert"),
+    "litert": (*_ONNX, "ai_edge_litert", "scipy"),
     "coreai": ("coreai_torch",),
 }
 # What coremltools writes packages with.

@@ -13,7 +13,7 @@ PROCESSES ?= 2
 LITERT := $(VENV)/.litert-installed
 
 .PHONY: demo demo-detect demo-all test lint docs test-search test-arm64 app-goldens test-ios typecheck-ios test-android check-android
-.PHONY: test-slow test-faults train-demo clean check-extras test-wheel
+.PHONY: test-slow test-faults train-demo clean check-extras test-wheel test-python313
 
 demo: $(INSTALLED)
 	$(BIN)/shvit-mobile demo --out artifacts/demo --overwrite
@@ -40,6 +40,11 @@ docs: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --group docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 	$(BIN)/python tools/check_site.py build/site
+
+# `make test` in an environment of its own, with Debian 13's Python 3.13 (65 MB of ~/.cache) or with PYTHON313=python3.13.
+PYTHON313 ?= $$($(BIN)/python tools/debian_python.py)
+test-python313: $(INSTALLED)
+	python=$(PYTHON313) && $(MAKE) test VENV=build/python313 PYTHON="$$python"
 
 test-slow: $(INSTALLED) $(LITERT)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not arm64 and not faults"

@@ -140,8 +140,10 @@ def check_tools() -> None:
         )
 
 
-def download_packages(folder: Path) -> list[Path]:
-    """Download the packages of the toolchain and its dependencies; return their paths.
+def download_packages(
+    folder: Path, packages: Sequence[str] = PACKAGES, failure: tuple[str, str] = DOWNLOAD_FAILURE
+) -> list[Path]:
+    """Download packages of Debian 13 (default: the toolchain's) and their dependencies; return their paths.
 
     Raises:
         InstallFailed: If apt does not have them, or cannot download them.
@@ -150,7 +152,7 @@ def download_packages(folder: Path) -> list[Path]:
         (folder / place).mkdir(parents=True, exist_ok=True)
     (folder / "status").touch()
     signed = f"[signed-by={KEYRING}] " if Path(KEYRING).exists() else ""
-    sources = [f"deb {signed}{mirror} {RELEASE} main\n" for mirror in list_mirrors()]
+    sources = [f"deb {signed}{mirror} {RELEASE} main\n" for mirror in list_mirrors(failure)]
     (folder / "sources.list").write_text("".join(sources), encoding="utf-8")
     config = folder / "apt.conf"
     config.write_text(APT_CONFIG.format(folder=folder), encoding="utf-8")
@@ -159,29 +161,29 @@ def download_packages(folder: Path) -> list[Path]:
     # Some mirrors may lack that release: only the packages matter.
     update = ["apt-get", "--quiet=2", "update"]
     updated = subprocess.run(update, env=environment, capture_output=True, text=True, check=False, encoding="utf-8")
-    about = DOWNLOAD_FAILURE[0], f"{DOWNLOAD_FAILURE[1]} {format_last_error(updated)}".strip()
+    about = failure[0], f"{failure[1]} {format_last_error(updated)}".strip()
     # An interrupted download may have left older versions.
     run_command(["apt-get", "--quiet=2", "autoclean"], environment, failure=about)
     # base-files links /lib to /usr/lib, so it must be unpacked first.
-    wanted = ["base-files", *PACKAGES]
+    wanted = ["base-files", *packages]
     run_command(["apt-get", "--quiet=2", "install", "--yes", "--download-only", *wanted], environment, failure=about)
     archives = sorted((folder / "cache/archives").glob("*.deb"))
     return sorted(archives, key=lambda archive: not archive.name.startswith("base-files_"))
 
 
-def list_mirrors() -> list[str]:
+def list_mirrors(failure: tuple[str, str] = DOWNLOAD_FAILURE) -> list[str]:
     """Return the mirrors that apt is configured with."""
-    output = run_command(["apt-get", "--print-uris", "update"], failure=DOWNLOAD_FAILURE)
+    output = run_command(["apt-get", "--print-uris", "update"], failure=failure)
     uris = [line.split("'")[1] for line in output.splitlines() if line.startswith("'")]
     return list(dict.fromkeys(uri.partition("/dists/")[0] for uri in uris if "/dists/" in uri))
 
 
-def unpack(packages: Sequence[Path], root: Path) -> None:
+def unpack(packages: Sequence[Path], root: Path, unused: Sequence[str] = UNUSED) -> None:
     """Unpack packages into `root` without the unused files. Package scripts do not run."""
     root.mkdir()
     for package in packages:
         run_command(["dpkg-deb", "--extract", str(package), str(root)], failure=DOWNLOAD_FAILURE)
-    for pattern in UNUSED:
+    for pattern in unused:
         for path in root.glob(pattern):
             if path.is_dir():
                 shutil.rmtree(path)

@@ -47,6 +47,8 @@ def calibrate(
     resize: opt.Resize = None,
     interpolation: opt.Interpolation = None,
     channel_order: opt.ChannelOrder = None,
+    padding: opt.Padding = None,
+    padding_value: opt.PaddingValue = None,
     count: opt.CalibrationCount = None,
     sampling: opt.Sampling = None,
     seed: opt.Seed = None,
@@ -86,6 +88,7 @@ def calibrate(
         model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model, labels=labels, size=size)
         | drop_none(task=task, crop=crop, mean=mean, std=std)
         | drop_none(resize_mode=resize, interpolation=interpolation, channel_order=channel_order)
+        | drop_none(padding=padding, padding_value=padding_value)
         | calibration_options(images, count, observer, activations, passes, seed, sampling)
         | gate_options(validation=validate, labels_csv=labels_csv, validation_count=validate_count)
         | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1, min_sqnr=min_sqnr)

@@ -39,6 +39,8 @@ def export(
     resize: opt.Resize = None,
     interpolation: opt.Interpolation = None,
     channel_order: opt.ChannelOrder = None,
+    padding: opt.Padding = None,
+    padding_value: opt.PaddingValue = None,
     target: opt.Target = None,
     platform: opt.Platform = None,
     input_kind: opt.Input = None,
@@ -106,6 +108,7 @@ def export(
         model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model, labels=labels, size=size)
         | drop_none(task=task, crop=crop, mean=mean, std=std)
         | drop_none(resize_mode=resize, interpolation=interpolation, channel_order=channel_order)
+        | drop_none(padding=padding, padding_value=padding_value)
         | calibration_options(calibration, calibration_count, observer, activations, passes, seed)
         | gate_options(validation=validate, labels_csv=labels_csv, validation_count=validate_count)
         | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1, min_sqnr=min_sqnr)

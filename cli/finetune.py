@@ -41,6 +41,8 @@ def finetune(
     resize: opt.Resize = None,
     interpolation: opt.Interpolation = None,
     channel_order: opt.ChannelOrder = None,
+    padding: opt.Padding = None,
+    padding_value: opt.PaddingValue = None,
     labels_csv: opt.LabelsCsv = None,
     count: opt.TrainingCount = 1000,
     flip: opt.Flip = False,
@@ -82,6 +84,8 @@ def finetune(
                 resize_mode=resize,
                 interpolation=interpolation,
                 channel_order=channel_order,
+                padding=padding,
+                padding_value=padding_value,
             )
             from shvit_mobile.deploy.fold import to_deploy_form
             from shvit_mobile.images.image_set import open_images

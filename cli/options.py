@@ -123,11 +123,27 @@ Std = Annotated[
 ]
 
 Resize = Annotated[
-    Literal["cover", "squash"] | None,
+    Literal["cover", "squash", "letterbox"] | None,
     option(
         MODEL_PANEL,
-        "How pictures are resized before the crop: cover keeps their proportions, squash does not (default: the "
-        "checkpoint's own).",
+        "How pictures are resized before the crop: cover keeps their proportions, squash does not; letterbox keeps "
+        "them and pads instead of cropping (default: the checkpoint's own).",
+    ),
+]
+Padding = Annotated[
+    Literal["center", "end"] | None,
+    option(
+        MODEL_PANEL,
+        "Where a letterbox is padded: on both sides, or only on the right or at the bottom (default: the checkpoint's "
+        "own).",
+    ),
+]
+PaddingValue = Annotated[
+    tuple[int, int, int] | None,
+    option(
+        MODEL_PANEL,
+        "Padding of a letterbox in each channel, 0 to 255, in the model's order (default: the checkpoint's own).",
+        metavar="R G B",
     ),
 ]
 Interpolation = Annotated[

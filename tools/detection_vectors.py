@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shvit_mobile.contracts.detection import Detection
-from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.contracts.preprocessing import Padding, Preprocessing
 
 # What a value must differ by from the limit that it is compared with.
 MARGIN = 1e-6
@@ -45,6 +45,10 @@ RETINA = Detection(
 
 def build(base: Detection, **changes: object) -> Detection:
     return Detection(**{**vars(base), **changes})  # type: ignore[arg-type]
+
+
+def letterbox(size: tuple[int, int], padding: Padding) -> Preprocessing:
+    return Preprocessing(size, 1.0, resize_mode="letterbox", padding=padding, padding_value=(124, 116, 104))
 
 
 CASES = [
@@ -86,6 +90,8 @@ CASES = [
         2,
         mean_score=0,
     ),
+    Case("a letterbox of a wide picture", POINTS, letterbox((64, 80), "center"), (50, 101), 2, mean_score=-1),
+    Case("a letterbox of a tall picture, padded at the end", RETINA, letterbox((64, 96), "end"), (97, 60), 2),
     Case("a very long picture", POINTS, Preprocessing((32, 64), 1.0), (9, 20_000), 2, mean_score=-1),
 ]
 
@@ -106,7 +112,7 @@ def build_case(case: Case, seed: int) -> dict[str, object]:
     return {
         "name": case.name,
         "detection": vars(detection),
-        "preprocessing": vars(case.preprocessing),
+        "preprocessing": case.preprocessing.as_fields(),
         "image": {"height": case.image_size[0], "width": case.image_size[1]},
         "scores": [describe_map(one) for one in scores],
         "boxes": [describe_map(one) for one in boxes],
@@ -123,7 +129,7 @@ def find_boxes(
 ) -> Iterator[dict[str, object]]:
     """Yield the boxes of a case, best first."""
     detection = case.detection
-    height, width = case.preprocessing.size
+    shown = find_shown_part(case)
     found = []
     for raw, coded, stride in zip(scores, boxes, detection.strides, strict=True):
         level = []
@@ -145,7 +151,7 @@ def find_boxes(
         (
             score,
             probability,
-            [min(max(v, 0.0), limit) for v, limit in zip(box, (width, height) * 2, strict=True)],
+            [min(max(v, least), most) for v, (least, most) in zip(box, shown * 2, strict=True)],
             label,
         )
         for score, probability, box, label in found
@@ -202,10 +208,31 @@ def move_to_image(box: list[float], case: Case) -> list[float]:
     moved = []
     for index, value in enumerate(box):
         axis = 1 - index % 2
-        origin = round((resized[axis] - case.preprocessing.size[axis]) / 2)
+        origin = find_origin(resized[axis], case.preprocessing.size[axis], case.preprocessing.padding)
         place = (value + origin) * size[axis] / resized[axis] + (case.image_size[axis] - size[axis]) // 2
         moved.append(min(max(place, 0.0), float(case.image_size[axis])))
     return moved
+
+
+def find_origin(resized: int, side: int, padding: Padding | None) -> int:
+    """Return where the input begins in a side of the resized picture: below 0 if padding is before it."""
+    if padding is None:
+        return round((resized - side) / 2)
+    return -((side - resized) // 2) if padding == "center" else 0
+
+
+def find_shown_part(case: Case) -> list[tuple[float, float]]:
+    """Return from where to where the input shows the picture, along columns and rows; the rest is padding."""
+    preprocessing, (height, width) = case.preprocessing, case.preprocessing.size
+    if preprocessing.padding is None:
+        return [(0.0, width), (0.0, height)]
+    scale = min(height / case.image_size[0], width / case.image_size[1])
+    shown = []
+    for side, picture in ((width, case.image_size[1]), (height, case.image_size[0])):
+        resized = math.floor(picture * scale + 0.5)
+        start = -find_origin(resized, side, preprocessing.padding)
+        shown.append((float(start), float(start + resized)))
+    return shown
 
 
 def check_margin(value: float, limit: float) -> None:

@@ -21,7 +21,7 @@ from detection_vectors import build_detection_cases
 from numpy.typing import NDArray
 from PIL import Image
 
-from shvit_mobile.contracts.preprocessing import Interpolation, Preprocessing, ResizeMode
+from shvit_mobile.contracts.preprocessing import Interpolation, Padding, Preprocessing, ResizeMode
 from shvit_mobile.demo import TEST_IMAGES
 from shvit_mobile.images.reduction import choose_reduction
 
@@ -86,8 +86,15 @@ def build_preprocessing_cases() -> dict[str, tuple[NDArray[np.uint8], Preprocess
             Preprocessing((24, 16), 0.9, "lanczos", resize_mode="squash"),
         ),
         "squashed-needle": (draw_picture(1801, 3), Preprocessing((4, 5), 0.7, "bilinear", resize_mode="squash")),
+        "letterbox-tall": (draw_picture(211, 37), build_letterbox((48, 40), "center")),
+        "letterbox-needle": (draw_picture(1801, 3), build_letterbox((5, 24), "center")),
+        "letterbox-one-pixel": (draw_picture(1, 1), build_letterbox((7, 8), "end")),
         **{"-".join(options): build_options_case(*options) for options in product(*OPTIONS)},
     }
+
+
+def build_letterbox(size: tuple[int, int], padding: Padding) -> Preprocessing:
+    return Preprocessing(size, 1.0, "bilinear", resize_mode="letterbox", padding=padding, padding_value=(0, 114, 255))
 
 
 def build_options_case(
@@ -96,10 +103,12 @@ def build_options_case(
     """A picture of odd sides that becomes larger or smaller with these options, in the two channel orders."""
     preprocessing = Preprocessing(
         size=(17, 23),
-        crop_ratio=0.81,
+        crop_ratio=1.0 if resize_mode == "letterbox" else 0.81,
         interpolation=interpolation,
         channel_order="rgb" if scaling == "up" else "bgr",
         resize_mode=resize_mode,
+        padding=("center" if scaling == "up" else "end") if resize_mode == "letterbox" else None,
+        padding_value=(124, 116, 104) if resize_mode == "letterbox" else None,
     )
     return draw_picture(*((13, 7) if scaling == "up" else (55, 101))), preprocessing
 
@@ -118,7 +127,7 @@ def write_preprocessing(folder: Path) -> None:
             {
                 "name": name,
                 "picture": {"file": picture_file, "height": picture.shape[0], "width": picture.shape[1]},
-                "preprocessing": vars(preprocessing),
+                "preprocessing": preprocessing.as_fields(),
                 "pixels": {"file": f"{name}.pixels.rgb", "sha256": sha256(pixels.tobytes()).hexdigest()},
                 "normalised": [float(value) for value in tensor.ravel()[:NORMALIZED_COUNT]],
             }
@@ -155,7 +164,7 @@ def build_reduction_cases() -> list[dict[str, object]]:
         {
             "height": height,
             "width": width,
-            "preprocessing": vars(preprocessing),
+            "preprocessing": preprocessing.as_fields(),
             "reduction": choose_reduction(height, width),
             "reduction_with_option": choose_reduction(height, width, preprocessing),
         }

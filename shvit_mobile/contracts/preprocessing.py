@@ -4,20 +4,23 @@ Every manifest contains it, and the phone apps do exactly the same.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from shvit_mobile.errors import BadImages, InvalidValue, parse_choice
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 _INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 ChannelOrder = Literal["rgb", "bgr"]
-ResizeMode = Literal["cover", "squash"]
+ResizeMode = Literal["cover", "squash", "letterbox"]
+Padding = Literal["center", "end"]
 _CHANNEL_ORDERS: tuple[ChannelOrder, ...] = get_args(ChannelOrder)
 _RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
+_PADDINGS: tuple[Padding, ...] = get_args(Padding)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # SHViT is trained at 224 to 512 pixels; its attention over a larger picture would take gigabytes.
@@ -28,13 +31,17 @@ _MIN_CROP_RATIO, _MAX_RESIZED_SIDE = 0.1, 4096
 _MIN_STD = 0.001
 # Covering with an image whose resized side is more than this many times longer than its crop would take gigabytes.
 _MAX_OVERSIZE = 64
-# So would squashing a side that is more than this many times longer than its resized side.
+# So would squashing, or fitting into a letterbox, a side that is more than this many times longer than the input's.
 _MAX_SHRINKING = 256
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize the image to size / crop_ratio, crop the center, then compute (pixel / 255 - mean) / std.
+    """Resize the image to size / crop_ratio, crop the center or pad, then compute (pixel / 255 - mean) / std.
 
     For a square size that is covered, this equals torchvision's `Resize(int(size / crop_ratio))` and `CenterCrop(size)`
     on a Pillow image, bit for bit with Pillow before 13. For other sizes see `compute_resized_size`.
@@ -47,7 +54,11 @@ class Preprocessing:
             0 to 1, and 0.001 to 1.
         channel_order: The order of the color channels in the model's input.
         resize_mode: "cover" keeps the aspect ratio; "squash" does not, so that the crop contains the same share of both
-            sides, like timm's crop mode "squash".
+            sides, like timm's crop mode "squash"; "letterbox" keeps it, shows all of the image, and pads the rest.
+        padding: Where a letterbox is padded: "center" on both sides of the image, the odd pixel on the right or at the
+            bottom; "end" only on the right or at the bottom, as mmdet does. None for other modes.
+        padding_value: The padding of a letterbox in each channel, 0 to 255, in the order of `channel_order`; None for
+            other modes.
 
     Raises:
         InvalidValue: If a number is out of range.
@@ -61,6 +72,9 @@ class Preprocessing:
     std: tuple[float, ...] = IMAGENET_STD
     channel_order: ChannelOrder = "rgb"
     resize_mode: ResizeMode = "cover"
+    # Readers of earlier versions reject unknown fields, and read all other modes.
+    padding: Annotated[Padding | None, Field(exclude_if=_is_none)] = None
+    padding_value: Annotated[tuple[int, ...] | None, Field(exclude_if=_is_none)] = None
 
     def __post_init__(self) -> None:
         size = self.size
@@ -88,6 +102,35 @@ class Preprocessing:
                 )
         parse_choice(self.channel_order, _CHANNEL_ORDERS, "channel_order")
         parse_choice(self.resize_mode, _RESIZE_MODES, "resize_mode")
+        self._check_padding()
+
+    def _check_padding(self) -> None:
+        if self.resize_mode != "letterbox":
+            for name in ("padding", "padding_value"):
+                if getattr(self, name) is not None:
+                    raise InvalidValue(
+                        f"`{name}` is {getattr(self, name)}, and `resize_mode` {self.resize_mode}.",
+                        why="Only a letterbox is padded.",
+                        parameter=name,
+                    )
+            return
+        if self.padding is None:
+            raise InvalidValue("`padding` is None.", why="A letterbox is padded: center, end.", parameter="padding")
+        parse_choice(self.padding, _PADDINGS, "padding")
+        value = self.padding_value
+        if value is None or len(value) != 3 or not all(one == int(one) and 0 <= one <= 255 for one in value):
+            raise InvalidValue(
+                f"`padding_value` is {value}.",
+                why="A letterbox has a whole number from 0 to 255 for each of three channels.",
+                parameter="padding_value",
+            )
+        if self.crop_ratio != 1:
+            raise InvalidValue(
+                f"`crop_ratio` is {self.crop_ratio}.",
+                why="A letterbox shows all of the image; nothing is cropped.",
+                hint="Set `crop_ratio=1`.",
+                parameter="crop_ratio",
+            )
 
     def _suggest_unit_values(self) -> str:
         """Return what to set instead, if mean or std fits pixels from 0 to 255."""
@@ -101,15 +144,24 @@ class Preprocessing:
         settings = " ".join(f"`{name}={values}`" for name, values in scaled.items())
         return f"For pixels from 0 to 255 it is divided by 255: {settings}"
 
+    def as_fields(self) -> dict[str, Any]:
+        """Return the fields as documents state them: without those of a letterbox for other modes."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
     def compute_resized_size(self, height: int, width: int) -> tuple[int, int]:
         """Compute (height, width), in pixels, to which an image of `height` x `width` is resized before the crop.
 
         The tighter side becomes int(that side of `size` / crop_ratio). The other keeps the aspect ratio, rounded down,
-        or with "squash" is computed like the first.
+        or with "squash" is computed like the first. With "letterbox", the side that fits last becomes that of `size`,
+        and the other keeps the aspect ratio, rounded half up as in mmdet, and at least 1.
         """
         cover_height, cover_width = self._compute_cover_size()
         if self.resize_mode == "squash":
             return cover_height, cover_width
+        if self.resize_mode == "letterbox":
+            if cover_height * width <= cover_width * height:
+                return cover_height, max(1, (2 * cover_height * width + height) // (2 * height))
+            return max(1, (2 * cover_width * height + width) // (2 * width)), cover_width
         if cover_height * width >= cover_width * height:
             return cover_height, cover_height * width // height
         return cover_width * height // width, cover_width
@@ -121,13 +173,22 @@ class Preprocessing:
         top, left = self._compute_crop_origin(resized_height, resized_width)
         y_scale, x_scale = part_height / resized_height, part_width / resized_width
         part_top, part_left = (height - part_height) // 2, (width - part_width) // 2
-        return ImageMap(x_scale, part_left + left * x_scale, y_scale, part_top + top * y_scale, height, width)
+        return ImageMap(
+            x_scale,
+            part_left + left * x_scale,
+            y_scale,
+            part_top + top * y_scale,
+            height,
+            width,
+            rows=(max(0, -top), min(self.size[0], resized_height - top)),
+            columns=(max(0, -left), min(self.size[1], resized_width - left)),
+        )
 
     def preprocess_image(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Resize and crop an upright RGB image, as `decode_image` returns it.
+        """Resize and crop, or pad, an upright RGB image, as `decode_image` returns it.
 
         Some images are first cropped to their middle: with "cover", if the resized side would be longer than 64 times
-        the side to cover; with "squash", if a side is longer than 256 times its resized side.
+        the side to cover; with "squash" and "letterbox", if a side is longer than 256 times that of the input.
 
         Returns:
             Pixels, uint8, shape (height, width, 3), channels in `channel_order`; writable and contiguous.
@@ -147,11 +208,22 @@ class Preprocessing:
         # Pillow resizes rows, then columns; from version 13 it starts with the columns of tall images
         # (python-pillow/Pillow#9549), which rounds differently. Two calls fix the order. Cropping after each gives the
         # same bits as cropping at the end, and saves time.
-        columns = image.resize((resized_width, image.height), resampling)
-        columns = columns.crop((left, 0, left + width, image.height))
-        rows = columns.resize((width, resized_height), resampling).crop((0, top, width, top + height))
-        cropped = np.array(rows, dtype=np.uint8)
-        return cropped if self.channel_order == "rgb" else np.ascontiguousarray(cropped[..., ::-1])
+        first, last = max(left, 0), min(left + width, resized_width)
+        columns = image.resize((resized_width, image.height), resampling).crop((first, 0, last, image.height))
+        rows = columns.resize((last - first, resized_height), resampling)
+        rows = rows.crop((0, max(top, 0), last - first, min(top + height, resized_height)))
+        shown = np.array(rows, dtype=np.uint8)
+        shown = shown if self.channel_order == "rgb" else np.ascontiguousarray(shown[..., ::-1])
+        if self.padding_value is None:
+            return shown
+        return self._pad(shown, np.array(self.padding_value, np.uint8), max(-top, 0), max(-left, 0))
+
+    def _pad(self, shown: NDArray[np.uint8], value: NDArray[np.uint8], top: int, left: int) -> NDArray[np.uint8]:
+        """Put the resized image into the model's input, whose other pixels have the value of the padding."""
+        padded = np.empty((*self.size, 3), np.uint8)
+        padded[:] = value
+        padded[top : top + len(shown), left : left + shown.shape[1]] = shown
+        return padded
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute (pixel / 255 - mean) / std: the input of a model that does not normalize.
@@ -171,7 +243,13 @@ class Preprocessing:
         return int(self.size[0] / self.crop_ratio), int(self.size[1] / self.crop_ratio)
 
     def _compute_crop_origin(self, resized_height: int, resized_width: int) -> tuple[int, int]:
-        """Compute (top, left) of the crop in the resized image; halves round to even."""
+        """Compute (top, left) of the input in the resized image, below 0 by what is padded there.
+
+        Halves round to even; those of a letterbox leave the odd pixel on the right or at the bottom.
+        """
+        if self.resize_mode == "letterbox":
+            free = self.size[0] - resized_height, self.size[1] - resized_width
+            return (-(free[0] // 2), -(free[1] // 2)) if self.padding == "center" else (0, 0)
         return round((resized_height - self.size[0]) / 2), round((resized_width - self.size[1]) / 2)
 
     def _crop_middle(self, image: Image.Image) -> Image.Image:
@@ -184,7 +262,7 @@ class Preprocessing:
     def _compute_middle_size(self, height: int, width: int) -> tuple[int, int]:
         """Compute (height, width) of the middle of an image that is resized; usually it is all of the image."""
         cover_height, cover_width = self._compute_cover_size()
-        if self.resize_mode == "squash":
+        if self.resize_mode != "cover":
             max_height, max_width = _MAX_SHRINKING * cover_height, _MAX_SHRINKING * cover_width
         else:
             max_height = -(-_MAX_OVERSIZE * cover_height * width // cover_width)
@@ -200,6 +278,8 @@ class ImageMap:
         x_scale, y_scale: Pixels of the image per pixel of the input.
         x_offset, y_offset: The position of the input's top left corner in the image, in pixels.
         height, width: The size of the image in pixels.
+        rows, columns: The rows and columns of the input that show the image, from the first to the one after the last;
+            the others are padding.
     """
 
     x_scale: float
@@ -208,6 +288,8 @@ class ImageMap:
     y_offset: float
     height: int
     width: int
+    rows: tuple[int, int]
+    columns: tuple[int, int]
 
 
 def _limit_length(length: int, limit: int) -> int:

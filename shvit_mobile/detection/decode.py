@@ -58,8 +58,10 @@ def decode_boxes(
         for raw, coded, stride in zip(scores, boxes, detection.strides, strict=True)
     ]
     raw, corners, labels = (np.concatenate(parts) for parts in zip(*levels, strict=True))
-    height, width = preprocessing.size
-    corners = np.clip(corners, 0, np.array([width, height, width, height]))
+    image = preprocessing.compute_image_map(*image_size)
+    # Nothing is found in the padding of a letterbox.
+    low, high = (np.array([image.columns[end], image.rows[end]] * 2) for end in (0, 1))
+    corners = np.clip(corners, low, high)
     # Not a number compares as false.
     has_area = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
     raw, corners, labels = raw[has_area], corners[has_area], labels[has_area]
@@ -68,7 +70,7 @@ def decode_boxes(
     raw, corners, labels = raw[order], corners[order], labels[order]
     kept = suppress_overlapping(corners, labels if detection.class_wise_nms else np.zeros_like(labels), detection)
     return Boxes(
-        corners=_move_to_image(corners[kept], preprocessing.compute_image_map(*image_size)),
+        corners=_move_to_image(corners[kept], image),
         scores=(1 / (1 + np.exp(-raw[kept]))).astype(np.float32),
         classes=labels[kept],
     )

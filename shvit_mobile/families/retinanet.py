@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from shvit_mobile.contracts.detection import Detection
-from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.contracts.preprocessing import IMAGENET_MEAN, Preprocessing
 from shvit_mobile.errors import BadCheckpoint
 from shvit_mobile.families.discover import Inventory, StoredTensor, get_shape, shorten_name
 from shvit_mobile.families.layouts import CheckpointLayout, detect_layouts, from_timm_key, to_timm_key
@@ -111,7 +111,8 @@ def _name_conv(conv: nn.Module) -> nn.Sequential:
 def build_retinanet(found: DetectorFile) -> TrainedModel:
     """Build the RetinaNet in a checkpoint of mmdet: `backbone.`, `neck.` and `bbox_head.` under any prefix.
 
-    The preprocessing stretches pictures to 512 x 512. The authors keep the proportions of pictures and pad them.
+    Pictures become 512 x 512 as the authors' do: their proportions are kept, and the right or the bottom is padded with
+    the mean color, rounded to whole numbers. The authors pad with the exact mean.
 
     Raises:
         BadCheckpoint: As `load_detector`.
@@ -135,7 +136,14 @@ def build_retinanet(found: DetectorFile) -> TrainedModel:
         variant=f"retinanet_{find_variant(config)}",
         dialect=layout,
         labels=labels,
-        preprocessing=Preprocessing(size=(512, 512), crop_ratio=1.0, interpolation="bilinear", resize_mode="squash"),
+        preprocessing=Preprocessing(
+            size=(512, 512),
+            crop_ratio=1.0,
+            interpolation="bilinear",
+            resize_mode="letterbox",
+            padding="end",
+            padding_value=tuple(round(255 * value) for value in IMAGENET_MEAN),
+        ),
         notes=(*describe_rest(found, used), *label_notes),
     )
 

@@ -88,7 +88,10 @@ def override_preprocessing(trained: TrainedModel, changes: Mapping[str, Any]) ->
     Raises:
         InvalidValue: If a value is out of range.
     """
-    preprocessing = replace(trained.preprocessing, **changes)
+    # Only a letterbox is padded.
+    replaced = changes.get("resize_mode") not in (None, "letterbox", trained.preprocessing.resize_mode)
+    unpadded = {"padding": None, "padding_value": None} if replaced else {}
+    preprocessing = replace(trained.preprocessing, **unpadded | dict(changes))
     notes = [
         f"The given {name.replace('_', ' ')} is {getattr(preprocessing, name)}; the checkpoint was trained with "
         f"{getattr(trained.preprocessing, name)}."

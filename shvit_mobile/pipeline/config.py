@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from shvit_mobile.contracts.manifest import TASKS, Task
 from shvit_mobile.contracts.outputs import check_overwrite
 from shvit_mobile.contracts.paths import AnyPath
-from shvit_mobile.contracts.preprocessing import ChannelOrder, Interpolation, Preprocessing, ResizeMode
+from shvit_mobile.contracts.preprocessing import ChannelOrder, Interpolation, Padding, Preprocessing, ResizeMode
 from shvit_mobile.contracts.recipe import (
     ACTIVATION_SCHEMES,
     OBSERVERS,
@@ -79,6 +79,7 @@ class ModelOptions:
         crop: The share of the resized picture that the crop keeps (default: the checkpoint's own).
         mean, std: Of each channel, in units of 0 to 1 (default: the checkpoint's own).
         resize_mode, interpolation, channel_order: As in `Preprocessing` (default: the checkpoint's own).
+        padding, padding_value: Those of a letterbox, which crops nothing (default: the checkpoint's own).
 
     Raises:
         InvalidValue, UnknownChoice: If a field of the preprocessing is out of range.
@@ -97,6 +98,8 @@ class ModelOptions:
     resize_mode: ResizeMode | None = None
     interpolation: Interpolation | None = None
     channel_order: ChannelOrder | None = None
+    padding: Padding | None = None
+    padding_value: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         parse_choice(self.task, TASKS, "task")
@@ -104,12 +107,15 @@ class ModelOptions:
             raise ConflictingParameters(
                 "`labels` is given with `task=features`.", why="Feature maps have no classes.", parameter="labels"
             )
-        Preprocessing(**self._list_preprocessing())
+        given = self._list_preprocessing()
+        # Whether the checkpoint's own mode is padded is not known yet.
+        Preprocessing(**given if self.resize_mode else {name: given[name] for name in given if "padding" not in name})
 
     def _list_preprocessing(self) -> dict[str, Any]:
         """Return the fields of the preprocessing that are given."""
-        names = ("size", "mean", "std", "resize_mode", "interpolation", "channel_order")
-        given = {name: getattr(self, name) for name in names} | {"crop_ratio": self.crop}
+        names = ("size", "mean", "std", "resize_mode", "interpolation", "channel_order", "padding", "padding_value")
+        whole = 1.0 if self.resize_mode == "letterbox" else None
+        given = {name: getattr(self, name) for name in names} | {"crop_ratio": self.crop or whole}
         return {name: value for name, value in given.items() if value is not None}
 
     @property

@@ -66,7 +66,7 @@ class CalibrationCache:
             "checkpoint": deployed.trained.sha256,
             "task": deployed.trained.task,
             "takes": deployed.input_domain,
-            "preprocessing": asdict(deployed.trained.preprocessing),
+            "preprocessing": deployed.trained.preprocessing.as_fields(),
             "images": images.compute_sha256(),
             "use": images.account().model_dump(),
             **asdict(settings),

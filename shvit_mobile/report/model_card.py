@@ -271,14 +271,23 @@ def _format_usage(manifests: Sequence[Manifest]) -> Iterator[str]:
     first = manifests[0]
     height, width = first.preprocessing.size
     order = "" if first.preprocessing.channel_order == "rgb" else "; the order of channels is blue, green, red"
-    squash, sides = {
-        "cover": ("", "its tighter side"),
-        "squash": (", without keeping its proportions,", "both its sides"),
-    }[first.preprocessing.resize_mode]
-    yield (
-        f"Resize the picture ({first.preprocessing.interpolation}){squash} so that the center crop of {height}x{width} "
-        f"keeps {100 * first.preprocessing.crop_ratio:g}% of {sides}{order}."
-    )
+    told = first.preprocessing
+    if told.resize_mode == "letterbox":
+        place = "right or bottom" if told.padding == "end" else "shorter sides, centered,"
+        value = ", ".join(map(str, told.padding_value or ()))
+        yield (
+            f"Resize the picture ({told.interpolation}), keeping its proportions, to fit into {height}x{width}, and "
+            f"pad its {place} with ({value}){order}."
+        )
+    else:
+        squash, sides = {
+            "cover": ("", "its tighter side"),
+            "squash": (", without keeping its proportions,", "both its sides"),
+        }[told.resize_mode]
+        yield (
+            f"Resize the picture ({told.interpolation}){squash} so that the center crop of {height}x{width} "
+            f"keeps {100 * told.crop_ratio:g}% of {sides}{order}."
+        )
     yield "\n".join(
         f"- {_format_code(manifest.artifact.name)} takes {_describe_input(manifest)}." for manifest in manifests
     )

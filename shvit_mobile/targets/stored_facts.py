@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def _list_facts(manifest: Manifest) -> dict[str, Any]:
     return {
         "labels": list(manifest.labels),
         "number of classes": manifest.model.classes,
-        "preprocessing": asdict(manifest.preprocessing),
+        "preprocessing": manifest.preprocessing.as_fields(),
         "precision": manifest.precision_name,
         "checkpoint": manifest.model.checkpoint_sha256,
         "range of input values": manifest.input.values,

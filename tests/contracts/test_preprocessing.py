@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from fractions import Fraction
+from math import floor
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import TypeAdapter
 
 from shvit_mobile.contracts.preprocessing import Preprocessing, convert_to_raw_input
 from shvit_mobile.errors import BadImages, InvalidValue, UnknownChoice
@@ -147,6 +150,51 @@ def test_a_squashed_picture_shows_its_whole_length_up_to_256_times_the_resized_s
     assert (squash.preprocess_image(Image.fromarray(needle)) == 200).all()
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    SIDES,
+    SIDES,
+    st.tuples(st.integers(2, 90), st.integers(2, 90)),
+    st.sampled_from(["center", "end"]),
+    st.sampled_from(["nearest", "bilinear", "bicubic", "lanczos"]),
+    st.sampled_from(["rgb", "bgr"]),
+)
+def test_a_letterbox_is_the_whole_picture_pasted_on_the_padding(height, width, size, padding, interpolation, order):
+    picture = draw_texture(height, width)
+    scale = min(Fraction(size[0], height), Fraction(size[1], width))
+    resized = [max(1, floor(scale * side + Fraction(1, 2))) for side in (height, width)]
+    resampling = Image.Resampling[interpolation.upper()]
+    shown = picture.resize((resized[1], height), resampling).resize(resized[::-1], resampling)
+    free = [side - used for side, used in zip(size, resized, strict=True)]
+    top, left = (side // 2 for side in free) if padding == "center" else (0, 0)
+    expected = Image.new("RGB", size[::-1], (10, 20, 30))
+    expected.paste(shown, (left, top))
+    value = (10, 20, 30) if order == "rgb" else (30, 20, 10)
+    fields = {"resize_mode": "letterbox", "padding": padding, "padding_value": value}
+    preprocessing = Preprocessing(size, 1.0, interpolation, channel_order=order, **fields)
+    pixels = preprocessing.preprocess_image(picture)
+    assert (pixels[..., :: 1 if order == "rgb" else -1] == np.asarray(expected)).all()
+    image = preprocessing.compute_image_map(height, width)
+    assert (image.rows, image.columns) == ((top, top + resized[0]), (left, left + resized[1]))
+    # The ends of what is shown are the ends of the picture.
+    for ends, side, offset, step in (
+        (image.rows, height, image.y_offset, image.y_scale),
+        (image.columns, width, image.x_offset, image.x_scale),
+    ):
+        assert [end * step + offset for end in ends] == pytest.approx([0, side], abs=1e-9 * side)
+
+
+def test_documents_of_other_modes_say_nothing_of_padding():
+    adapter = TypeAdapter(Preprocessing)
+    assert not {"padding", "padding_value"} & json.loads(adapter.dump_json(Preprocessing())).keys()
+    assert not {"padding", "padding_value"} & Preprocessing().as_fields().keys()
+    letterbox = Preprocessing(
+        crop_ratio=1.0, resize_mode="letterbox", padding="end", padding_value=(124, 116, 104), channel_order="bgr"
+    )
+    assert adapter.validate_json(adapter.dump_json(letterbox)) == letterbox
+    assert json.loads(json.dumps(letterbox.as_fields()))["padding_value"] == [124, 116, 104]
+
+
 def test_a_picture_that_is_not_rgb_is_refused():
     with pytest.raises(BadImages, match="CMYK"):
         Preprocessing().preprocess_image(Image.new("CMYK", (300, 300)))
@@ -190,6 +238,14 @@ def test_raw_keeps_the_numbers():
         {"std": (1e-30, 1e-30, 1e-30)},
         {"channel_order": "grb"},
         {"resize_mode": "stretch"},
+        {"padding": "end"},
+        {"padding_value": (0, 0, 0)},
+        {"padding": None, "padding_value": (0, 0, 0), "resize_mode": "letterbox", "crop_ratio": 1.0},
+        {"padding": "start", "padding_value": (0, 0, 0), "resize_mode": "letterbox", "crop_ratio": 1.0},
+        {"padding_value": None, "padding": "end", "resize_mode": "letterbox", "crop_ratio": 1.0},
+        {"padding_value": (0, 0, 256), "padding": "end", "resize_mode": "letterbox", "crop_ratio": 1.0},
+        {"padding_value": (0, 0.5, 0), "padding": "end", "resize_mode": "letterbox", "crop_ratio": 1.0},
+        {"crop_ratio": 0.9, "padding": "end", "padding_value": (0, 0, 0), "resize_mode": "letterbox"},
     ],
     ids=str,
 )

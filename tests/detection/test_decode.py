@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from shvit_mobile.contracts.detection import Detection
-from shvit_mobile.contracts.preprocessing import Preprocessing
+from shvit_mobile.contracts.preprocessing import Padding, Preprocessing
 from shvit_mobile.detection.decode import Boxes, decode_boxes
 from shvit_mobile.errors import ShapeMismatch
 
@@ -53,9 +53,27 @@ def test_boxes_are_those_of_the_vectors(case: dict[str, Any]) -> None:
     np.testing.assert_allclose(found.corners, corners, rtol=0, atol=1e-4 * max(height, width))
 
 
+@pytest.mark.parametrize(("padding", "left"), [("end", 0), ("center", 16)])
+def test_nothing_is_found_in_the_padding_of_a_letterbox(padding: Padding, left: int) -> None:
+    # The picture, 32 x 16, is as large as in the input of 32 x 64 and lies in 32 of its columns, enlarged twice.
+    letterbox = Preprocessing((32, 64), 1.0, resize_mode="letterbox", padding=padding, padding_value=(0, 0, 0))
+    raw = np.array([2.0, 1.0], np.float32).reshape(1, 1, 2)
+
+    def decode(distance: float) -> Boxes:
+        coded = np.full((4, 1, 2), np.log(distance / 32), np.float32)
+        return decode_boxes([raw], [coded], replace(POINT, nms_iou=1.0), letterbox, (16, 16))
+
+    # Around (16, 16) and (48, 16), 10 pixels each way; the picture's columns are 0 to 32 or 16 to 48.
+    places = [[max(6, left) - left, 6, min(26, left + 32) - left, 26], [max(38, left) - left, 6, left + 32 - left, 26]]
+    inside = [np.array(place) / 2 for place in places if place[2] > place[0]]
+    found = decode(10).corners
+    assert len(found) == len(inside) == (1 if padding == "end" else 2)
+    np.testing.assert_allclose(found, inside, atol=1e-5)
+
+
 def test_the_vectors_have_every_option_and_boxes() -> None:
     found = {(case["detection"]["box_coding"], case["preprocessing"]["resize_mode"]) for case in CASES}
-    assert found == {(coding, mode) for coding in ("deltas", "distances") for mode in ("cover", "squash")}
+    assert found == {(coding, mode) for coding in ("deltas", "distances") for mode in ("cover", "squash", "letterbox")}
     assert {case["detection"]["class_wise_nms"] for case in CASES} == {True, False}
     assert sum(len(case["expected"]) > 3 for case in CASES) >= 8
 

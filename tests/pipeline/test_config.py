@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,3 +73,29 @@ def test_errors_about_folders_name_the_option_that_gave_them(tmp_path: Path) -> 
     with pytest.raises(BadImages) as caught:
         GateOptions().open_validation_images(tmp_path, ["cat", "dog"])
     assert (caught.value.parameter, f"{tmp_path / 'val'}" in caught.value.hint) == ("validation", True)
+
+
+def test_a_letterbox_crops_nothing_and_another_mode_has_no_padding() -> None:
+    letterbox = ModelOptions(resize_mode="letterbox", padding="end", padding_value=(124, 116, 104)).load_model()
+    expected = {"crop_ratio": 1.0, "padding": "end", "padding_value": (124, 116, 104), "resize_mode": "letterbox"}
+    assert {name: getattr(letterbox.preprocessing, name) for name in expected} == expected
+    squashed = ModelOptions(checkpoint=letterbox, resize_mode="squash").load_model().preprocessing
+    assert (squashed.resize_mode, squashed.padding, squashed.padding_value) == ("squash", None, None)
+    centered = ModelOptions(checkpoint=letterbox, padding="center").load_model().preprocessing
+    assert (centered.padding, centered.padding_value) == ("center", (124, 116, 104))
+
+
+@pytest.mark.parametrize(
+    ("options", "parameter"),
+    [
+        ({"resize_mode": "letterbox"}, "padding"),
+        ({"resize_mode": "letterbox", "padding": "end"}, "padding_value"),
+        ({"resize_mode": "cover", "padding": "end"}, "padding"),
+        ({"padding": "end"}, "padding"),
+        ({"resize_mode": "letterbox", "padding": "end", "padding_value": (0, 0, 0), "crop": 0.9}, "crop_ratio"),
+    ],
+)
+def test_a_letterbox_needs_its_padding_and_no_other_mode_takes_it(options: dict[str, Any], parameter: str) -> None:
+    with pytest.raises(InvalidValue) as error:
+        ModelOptions(**options).load_model()
+    assert error.value.parameter == parameter

@@ -94,8 +94,9 @@ def _format_calibration(manifest: Manifest) -> str:
 def _format_preprocessing(manifest: Manifest) -> str:
     told = manifest.preprocessing
     height, width = told.size
+    padding = f" padded at the {told.padding} with {told.padding_value}" if told.padding else ""
     return (
-        f"{height}×{width}, {told.resize_mode}, {told.interpolation}, crop {told.crop_ratio:g}, "
+        f"{height}×{width}, {told.resize_mode}{padding}, {told.interpolation}, crop {told.crop_ratio:g}, "
         f"{told.channel_order.upper()}, mean {_format_numbers(told.mean)}, std {_format_numbers(told.std)}"
     )
 

@@ -66,7 +66,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreAIOptio
         f"{describe_model(trained)} in {recipe.precision_name}, from {trained.source}.",
         {
             "labels": list(trained.labels),
-            "preprocessing": asdict(trained.preprocessing),
+            "preprocessing": trained.preprocessing.as_fields(),
             "values": deployed.input_domain,
             "precision": recipe.precision_name,
             "checkpoint_sha256": trained.sha256,

@@ -1,7 +1,6 @@
 """Write what Xcode shows of a package: descriptions, the preview type and the model's provenance."""
 
 import json
-from dataclasses import asdict
 from importlib.metadata import version
 
 import torch
@@ -72,7 +71,7 @@ def _build_user_metadata(deployed: DeployForm, recipe: Recipe, options: CoreMLOp
         "classes": len(trained.labels),
         "dialect": trained.dialect,
         "precision": recipe.precision_name,
-        "preprocessing": asdict(trained.preprocessing),
+        "preprocessing": trained.preprocessing.as_fields(),
         "shvit_mobile": VERSION,
         "source": trained.source,
         "takes": deployed.input_domain,

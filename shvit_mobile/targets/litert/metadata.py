@@ -1,7 +1,6 @@
 """What a `.tflite` file holds of its manifest: JSON in the metadata, under a name of this project."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ def write_facts(model: Any, deployed: DeployForm, recipe: Recipe) -> None:
     model.description = f"{trained.variant} in {recipe.precision_name}, by shvit-mobile".encode()
     facts = {
         "labels": list(trained.labels),
-        "preprocessing": asdict(trained.preprocessing),
+        "preprocessing": trained.preprocessing.as_fields(),
         "precision": recipe.precision_name,
         "checkpoint": trained.sha256,
         "range of input values": deployed.input_domain,

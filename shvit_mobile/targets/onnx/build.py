@@ -113,7 +113,7 @@ def _build_onnx_model(deployed: DeployForm, recipe: Recipe, options: ONNXOptions
         model,
         {
             "labels": json.dumps(trained.labels, ensure_ascii=False),
-            "preprocessing": json.dumps(asdict(trained.preprocessing)),
+            "preprocessing": json.dumps(trained.preprocessing.as_fields()),
             "values": deployed.input_domain,
             "precision": recipe.precision_name,
             "checkpoint_sha256": trained.sha256,

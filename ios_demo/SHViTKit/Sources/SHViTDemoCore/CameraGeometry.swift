@@ -18,7 +18,8 @@ public struct CameraGeometry: Equatable, Sendable {
         let (rows, columns) = try Preprocessor(preprocessing).crop(height: size.height, width: size.width)
         placement = PicturePlacement(width: size.width, height: size.height)
         crop = ScreenRectangle(
-            left: columns.lowerBound, top: rows.lowerBound, right: columns.upperBound, bottom: rows.upperBound)
+            left: max(columns.lowerBound, 0), top: max(rows.lowerBound, 0),
+            right: min(columns.upperBound, Double(size.width)), bottom: min(rows.upperBound, Double(size.height)))
     }
 
     /// Returns the crop in a view that shows the whole picture.

@@ -95,7 +95,7 @@ struct DocumentTests {
     @Test(
         "An unknown value is rejected with the known ones",
         arguments: [
-            ("resize_mode", "cover, squash"), ("channel_order", "rgb, bgr"),
+            ("resize_mode", "cover, squash, letterbox"), ("padding", "center, end"), ("channel_order", "rgb, bgr"),
             ("interpolation", "nearest, bilinear, bicubic, lanczos"),
         ])
     func unknownValue(field: String, known: String) {

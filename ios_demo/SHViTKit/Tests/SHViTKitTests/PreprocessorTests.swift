@@ -60,7 +60,7 @@ struct PreprocessorTests {
         let options = try Self.cases().map(\.preprocessing).map {
             "\($0.interpolation) \($0.resizeMode) \($0.channelOrder)"
         }
-        #expect(Set(options).count == 4 * 2 * 2)
+        #expect(Set(options).count == 4 * 3 * 2)
     }
 
     @Test(
@@ -101,6 +101,34 @@ struct PreprocessorTests {
         #expect(Fingerprint.sha256(of: Data(pixels.bytes)) == sha256)
     }
 
+    static func letterbox(cropRatio: Double = 1, value: [Int]? = [0, 0, 0]) -> Preprocessing {
+        Preprocessing(cropRatio: cropRatio, resizeMode: .letterbox, padding: .end, paddingValue: value)
+    }
+
+    @Test("A letterbox is written with its padding, and other modes without")
+    func paddingIsWritten() throws {
+        let letterbox = Self.letterbox(value: [1, 2, 3])
+        let written = try JSONEncoder().encode(letterbox)
+        #expect(try JSONDecoder().decode(Preprocessing.self, from: written) == letterbox)
+        #expect(!String(decoding: try JSONEncoder().encode(Preprocessing()), as: UTF8.self).contains("padding"))
+    }
+
+    @Test("A letterbox of a picture after one of another place is padded anew")
+    func paddingOfTheNext() throws {
+        let preprocessor = try Preprocessor(
+            Preprocessing(
+                size: [8, 8], cropRatio: 1, resizeMode: .letterbox, padding: .center, paddingValue: [1, 2, 3]))
+        func picture(_ height: Int, _ width: Int) throws -> RGBImage {
+            try RGBImage(height: height, width: width, bytes: [UInt8](repeating: 200, count: height * width * 3))
+        }
+        for _ in 0..<2 {
+            let wide = try preprocessor.pixels(of: picture(8, 16)).bytes
+            let tall = try preprocessor.pixels(of: picture(16, 8)).bytes
+            #expect(Array(wide[..<6]) == [1, 2, 3, 1, 2, 3] && wide[8 * 3 * 3] == 200)
+            #expect(Array(tall[..<6]) == [1, 2, 3, 1, 2, 3] && tall[8 * 3 * 3] == 1 && tall[8 * 3 * 3 + 9] == 200)
+        }
+    }
+
     @Test(
         "Invalid values are rejected",
         arguments: [
@@ -115,6 +143,12 @@ struct PreprocessorTests {
             (Preprocessing(std: [58.4, 57.1, 57.4]), "std is [58.4, 57.1, 57.4]"),
             (Preprocessing(mean: [0, 0]), "mean is [0.0, 0.0]"),
             (Preprocessing(std: [1, 1, 0]), "std is [1.0, 1.0, 0.0]"),
+            (Preprocessing(padding: .end), "padding is for a letterbox"),
+            (Preprocessing(resizeMode: .squash, paddingValue: [0, 0, 0]), "padding_value is for a letterbox"),
+            (Preprocessing(cropRatio: 1, resizeMode: .letterbox, paddingValue: [0, 0, 0]), "padding is missing"),
+            (PreprocessorTests.letterbox(value: nil), "padding_value is []"),
+            (PreprocessorTests.letterbox(value: [0, 0, 256]), "padding_value is [0, 0, 256]"),
+            (PreprocessorTests.letterbox(cropRatio: 0.9), "crop_ratio is 0.9, and a letterbox crops nothing"),
         ])
     func senseless(preprocessing: Preprocessing, words: String) {
         #expect(

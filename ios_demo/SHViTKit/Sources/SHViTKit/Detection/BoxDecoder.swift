@@ -74,12 +74,14 @@ public struct BoxDecoder: Sendable {
     public func boxes(scores: [RawMap], boxes: [RawMap], height: Int, width: Int) throws(SHViTError) -> [Box] {
         try check(scores: scores, boxes: boxes)
         let (inputHeight, inputWidth) = inputSize
+        // Nothing is found in the padding of a letterbox.
+        let (rows, columns) = preprocessor.shown(height: height, width: width)
         var found = detection.strides.indices.flatMap { candidates(scores[$0], boxes[$0], level: $0) }
         for place in found.indices {
-            found[place].left = Self.limit(found[place].left, 0, Double(inputWidth))
-            found[place].top = Self.limit(found[place].top, 0, Double(inputHeight))
-            found[place].right = Self.limit(found[place].right, 0, Double(inputWidth))
-            found[place].bottom = Self.limit(found[place].bottom, 0, Double(inputHeight))
+            found[place].left = Self.limit(found[place].left, columns)
+            found[place].top = Self.limit(found[place].top, rows)
+            found[place].right = Self.limit(found[place].right, columns)
+            found[place].bottom = Self.limit(found[place].bottom, rows)
         }
         let inside = found.filter { $0.right > $0.left && $0.bottom > $0.top }
         let crop = preprocessor.crop(height: height, width: width)
@@ -198,6 +200,10 @@ public struct BoxDecoder: Sendable {
         found.enumerated().sorted {
             $0.element.raw > $1.element.raw || ($0.element.raw == $1.element.raw && $0.offset < $1.offset)
         }.map(\.element)
+    }
+
+    private static func limit(_ value: Double, _ part: Range<Int>) -> Double {
+        limit(value, Double(part.lowerBound), Double(part.upperBound))
     }
 
     /// Limits a value; what is not a number stays so.

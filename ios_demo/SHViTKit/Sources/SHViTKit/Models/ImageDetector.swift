@@ -15,7 +15,7 @@ public struct Detections: Equatable, Sendable {
 /// Detects objects in pictures with a model that `shvit-mobile embed` put into the app.
 ///
 /// ```swift
-/// let detector = try await ImageDetector(named: "shvit_s1-256-coreml-fp16")
+/// let detector = try await ImageDetector(named: "light_shvit_s1-detect-256-coreml-fp16")
 /// for object in try await detector.detect(CameraFrame(frame)).objects {
 ///     print(object.label, object.box)
 /// }

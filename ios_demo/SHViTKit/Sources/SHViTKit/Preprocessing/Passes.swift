@@ -23,6 +23,7 @@ final class Passes {
     /// The rows after the first pass, three samples a pixel.
     private let narrow: UnsafeMutablePointer<UInt8>
     private let narrowRow: Int
+    private let frame: Frame
     private var result: [UInt8]
 
     /// The number of rows that are turned at a time: one line of a processor's cache.
@@ -31,10 +32,12 @@ final class Passes {
     private static let chunk = 16
 
     init(
-        size: (height: Int, width: Int), top: Int, left: Int, columns: Resampling, rows: Resampling, isReversed: Bool
+        size: (height: Int, width: Int), top: Int, left: Int, columns: Resampling, rows: Resampling, isReversed: Bool,
+        frame: Frame
     ) {
         self.size = size
         (self.top, self.left, self.columns, self.rows, self.isReversed) = (top, left, columns, rows, isReversed)
+        self.frame = frame
         var (lanes, laneStarts): ([Int32], [Int]) = ([], [])
         for position in columns.firsts.indices {
             laneStarts.append(lanes.count)
@@ -52,7 +55,8 @@ final class Passes {
         narrowRow = (columns.firsts.count * 3 + Self.chunk) / Self.chunk * Self.chunk
         narrow = .allocate(capacity: rows.used.count * narrowRow)
         narrow.initialize(repeating: 0, count: rows.used.count * narrowRow)
-        result = [UInt8](repeating: 0, count: columns.firsts.count * rows.firsts.count * 3)
+        // The padding stays, as only the picture is written.
+        result = (0..<frame.height * frame.width * 3).map { frame.value[$0 % 3] }
     }
 
     deinit {
@@ -72,7 +76,7 @@ final class Passes {
             for line in 0..<count { passAlongRow(line, to: start + line, isSwapped: isSwapped) }
         }
         passAlongColumns()
-        return RGBImage(rows.firsts.count, columns.firsts.count, result)
+        return RGBImage(frame.height, frame.width, result)
     }
 
     /// Reads upright rows into `lines`.
@@ -150,7 +154,7 @@ final class Passes {
                 for position in rows.firsts.indices {
                     let first = UnsafeRawPointer(narrow + (rows.firsts[position] - low) * narrowRow)
                     let (from, to) = (rows.starts[position], rows.starts[position + 1])
-                    let target = end + position * width
+                    let target = end + ((frame.top + position) * frame.width + frame.left) * 3
                     var place = 0
                     while place < width {
                         var (sum, samples) = (half, first + place)

@@ -1,6 +1,7 @@
-/// The preprocessing contract of a model: resize, center crop, normalize.
+/// The preprocessing contract of a model: resize, center crop or pad, normalize.
 ///
-/// Every manifest contains it. The picture is resized to `size / cropRatio` and cropped to `size` at its center. Values
+/// Every manifest contains it. The picture is resized to `size / cropRatio` and cropped to `size` at its center, or fitted
+/// into `size` and padded. Values
 /// become `(value / 255 - mean) / std`; most artifacts do this step themselves.
 public struct Preprocessing: Codable, Equatable, Sendable, Checked {
     /// A resampling filter, widened when it shrinks a picture.
@@ -19,10 +20,20 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
         case cover
         /// Resizes both sides to `size / cropRatio`, like timm's crop mode "squash".
         case squash
+        /// Keeps the ratio, shows all of the picture, and pads the rest of `size`.
+        case letterbox
+    }
+
+    /// Where a letterbox is padded.
+    public enum Padding: String, Word {
+        /// On both sides of the picture, the odd pixel on the right or at the bottom.
+        case center
+        /// Only on the right or at the bottom, as mmdet does.
+        case end
     }
 
     enum CodingKeys: CodingKey, CaseIterable {
-        case size, cropRatio, interpolation, mean, std, channelOrder, resizeMode
+        case size, cropRatio, interpolation, mean, std, channelOrder, resizeMode, padding, paddingValue
     }
 
     /// The (height, width) of the model's input, in pixels; at most 2048.
@@ -39,6 +50,10 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
     public var channelOrder: ChannelOrder
     /// Whether resizing keeps the aspect ratio.
     public var resizeMode: ResizeMode
+    /// Where a letterbox is padded; nil for other modes.
+    public var padding: Padding?
+    /// The padding of a letterbox in each channel, from 0 to 255, in the order of `channelOrder`; nil for other modes.
+    public var paddingValue: [Int]?
 
     /// Creates a preprocessing contract (default: ImageNet's).
     public init(
@@ -48,7 +63,9 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
         mean: [Double] = [0.485, 0.456, 0.406],
         std: [Double] = [0.229, 0.224, 0.225],
         channelOrder: ChannelOrder = .rgb,
-        resizeMode: ResizeMode = .cover
+        resizeMode: ResizeMode = .cover,
+        padding: Padding? = nil,
+        paddingValue: [Int]? = nil
     ) {
         self.size = size
         self.cropRatio = cropRatio
@@ -57,6 +74,8 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
         self.std = std
         self.channelOrder = channelOrder
         self.resizeMode = resizeMode
+        self.padding = padding
+        self.paddingValue = paddingValue
     }
 
     /// Decodes a contract. A missing field has ImageNet's value.
@@ -73,6 +92,8 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
         std = try values.decodeIfPresent([Double].self, forKey: .std) ?? standard.std
         channelOrder = try values.decodeIfPresent(ChannelOrder.self, forKey: .channelOrder) ?? standard.channelOrder
         resizeMode = try values.decodeIfPresent(ResizeMode.self, forKey: .resizeMode) ?? standard.resizeMode
+        padding = try values.decodeIfPresent(Padding.self, forKey: .padding)
+        paddingValue = try values.decodeIfPresent([Int].self, forKey: .paddingValue)
     }
 
     func check() throws(Fault) {
@@ -88,5 +109,21 @@ public struct Preprocessing: Codable, Equatable, Sendable, Checked {
         if std.count != 3 || !std.allSatisfy((0.001...1).contains) {
             throw Fault("std", "is \(std), not three numbers from 0.001 to 1")
         }
+        try checkPadding()
+    }
+
+    private func checkPadding() throws(Fault) {
+        guard resizeMode == .letterbox else {
+            if padding != nil { throw Fault("padding", "is for a letterbox, not for \(resizeMode.rawValue)") }
+            if paddingValue != nil {
+                throw Fault("padding_value", "is for a letterbox, not for \(resizeMode.rawValue)")
+            }
+            return
+        }
+        if padding == nil { throw Fault("padding", "is missing") }
+        guard let paddingValue, paddingValue.count == 3, paddingValue.allSatisfy((0...255).contains) else {
+            throw Fault("padding_value", "is \(paddingValue ?? []), not three numbers from 0 to 255")
+        }
+        if cropRatio != 1 { throw Fault("crop_ratio", "is \(cropRatio), and a letterbox crops nothing") }
     }
 }

@@ -7,7 +7,7 @@ public struct Preprocessor: Sendable {
 
     /// Pictures longer than this many times what the crop needs are cut to their middle before they cover it.
     private static let longest = 64
-    /// Sides longer than this many times their resized side are cut to their middle before they are squashed.
+    /// Sides longer than this many times those of the input are cut to their middle before they are squashed or fitted.
     private static let mostShrinking = 256
 
     /// - Throws: `SHViTError` if the contract is invalid.
@@ -51,13 +51,16 @@ public struct Preprocessor: Sendable {
         let (resized, rows, columns) = kept(of: region)
         return Passes(
             size: (height, width), top: region.top, left: region.left,
-            columns: resampling(from: region.width, to: resized.width, kept: columns),
-            rows: resampling(from: region.height, to: resized.height, kept: rows),
-            isReversed: preprocessing.channelOrder == .bgr)
+            columns: resampling(from: region.width, to: resized.width, kept: columns.clamped(to: 0..<resized.width)),
+            rows: resampling(from: region.height, to: resized.height, kept: rows.clamped(to: 0..<resized.height)),
+            isReversed: preprocessing.channelOrder == .bgr,
+            frame: Frame(
+                height: rows.count, width: columns.count, top: max(-rows.lowerBound, 0),
+                left: max(-columns.lowerBound, 0), value: preprocessing.paddingValue?.map { UInt8($0) } ?? [0, 0, 0]))
     }
 
     /// Returns the rows and columns of an upright picture that become the model's input, in pixels of the picture. A
-    /// filter also reads a few pixels around them.
+    /// filter also reads a few pixels around them. The padding of a letterbox lies outside of the picture.
     package func crop(height: Int, width: Int) -> (rows: Range<Double>, columns: Range<Double>) {
         let region = middle(height: height, width: width)
         let (resized, rows, columns) = kept(of: region)
@@ -71,13 +74,29 @@ public struct Preprocessor: Sendable {
         )
     }
 
-    /// Returns the size to which the middle of a picture is resized, and the rows and columns that are kept of that.
+    /// Returns the rows and columns of the model's input that show an upright picture; the others are padding.
+    func shown(height: Int, width: Int) -> (rows: Range<Int>, columns: Range<Int>) {
+        let (resized, rows, columns) = kept(of: middle(height: height, width: width))
+        func part(_ kept: Range<Int>, _ resized: Int) -> Range<Int> {
+            let inside = kept.clamped(to: 0..<resized)
+            return inside.lowerBound - kept.lowerBound..<inside.upperBound - kept.lowerBound
+        }
+        return (part(rows, resized.height), part(columns, resized.width))
+    }
+
+    /// Returns the size to which the middle of a picture is resized, and the rows and columns of that which are the
+    /// model's input. Those outside of it are padding.
     private func kept(
         of region: Region
     ) -> (resized: (height: Int, width: Int), rows: Range<Int>, columns: Range<Int>) {
         let resized = resizedSize(height: region.height, width: region.width)
-        let top = Self.half(resized.height - preprocessing.size[0])
-        let left = Self.half(resized.width - preprocessing.size[1])
+        let (high, wide) = (preprocessing.size[0] - resized.height, preprocessing.size[1] - resized.width)
+        let (top, left) =
+            switch preprocessing.padding {
+            case nil: (Self.half(-high), Self.half(-wide))
+            case .center: (-(high / 2), -(wide / 2))
+            case .end: (0, 0)
+            }
         return (resized, top..<top + preprocessing.size[0], left..<left + preprocessing.size[1])
     }
 
@@ -96,10 +115,17 @@ public struct Preprocessor: Sendable {
     /// Returns the size to which a picture is resized before the crop.
     ///
     /// The tighter side becomes exactly what the crop needs. The other side keeps the aspect ratio, rounded down, or with
-    /// `squash` is computed like the first.
+    /// `squash` is computed like the first. In a letterbox, the side that fits last becomes that of the input, and the
+    /// other keeps the aspect ratio, rounded half up, and at least 1.
     func resizedSize(height: Int, width: Int) -> (height: Int, width: Int) {
         let cover = self.cover
         if preprocessing.resizeMode == .squash { return cover }
+        if preprocessing.resizeMode == .letterbox {
+            if cover.height * width <= cover.width * height {
+                return (cover.height, max(1, (2 * cover.height * width + height) / (2 * height)))
+            }
+            return (max(1, (2 * cover.width * height + width) / (2 * width)), cover.width)
+        }
         if cover.height * width >= cover.width * height {
             return (cover.height, cover.height * width / height)
         }
@@ -124,7 +150,7 @@ public struct Preprocessor: Sendable {
         let cover = self.cover
         let most =
             switch preprocessing.resizeMode {
-            case .squash:
+            case .squash, .letterbox:
                 (height: Self.mostShrinking * cover.height, width: Self.mostShrinking * cover.width)
             case .cover:
                 (
@@ -166,4 +192,14 @@ public struct Preprocessor: Sendable {
             filled = length
         }
     }
+}
+
+/// The model's input, in which the resized picture lies at a place; the rest is padding.
+struct Frame {
+    let height: Int
+    let width: Int
+    let top: Int
+    let left: Int
+    /// The padding in each channel.
+    let value: [UInt8]
 }

@@ -27,6 +27,10 @@ struct CameraGeometryTests {
         let squash = Preprocessing(resizeMode: .squash)
         let squashed = try CameraGeometry(Self.picture(640, 480), preprocessing: squash).crop
         #expect(squashed == .init(left: 30, top: 40, right: 450, bottom: 600))
+        let letterbox = Preprocessing(
+            size: [224, 224], cropRatio: 1, resizeMode: .letterbox, padding: .center, paddingValue: [0, 0, 0])
+        let whole = try CameraGeometry(Self.picture(640, 480), preprocessing: letterbox).crop
+        #expect(whole == .init(left: 0, top: 0, right: 480, bottom: 640))
         let wide = Preprocessing(size: [100, 200], cropRatio: 1)
         let crop = try CameraGeometry(Self.picture(640, 480), preprocessing: wide).crop
         #expect(abs(crop.width - 480) < 1e-9)

@@ -30,7 +30,7 @@ data class Detections(
  * Detects objects in pictures with a model that `shvit-mobile embed` put into the app's assets.
  *
  * ```kotlin
- * val detector = ImageDetector.named(context, "shvit_s1-256-executorch-int8")
+ * val detector = ImageDetector.named(context, "light_shvit_s1-detect-256-executorch-int8")
  * for (found in detector.detect(bitmap.toPixels()).objects) println("${found.label}: ${found.box}")
  * ```
  *

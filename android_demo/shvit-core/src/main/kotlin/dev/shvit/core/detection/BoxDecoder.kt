@@ -3,6 +3,7 @@ package dev.shvit.core.detection
 import dev.shvit.core.ShvitException.RuntimeFailure
 import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.images.Preprocessor
+import dev.shvit.core.images.Region
 import kotlin.math.exp
 import kotlin.math.ln
 import kotlin.math.max
@@ -67,7 +68,9 @@ class BoxDecoder(val detection: Detection, val preprocessing: Preprocessing) {
     fun decode(scores: List<RawMap>, boxes: List<RawMap>, height: Int, width: Int): List<Box> {
         check(scores, boxes)
         val found = detection.strides.indices.flatMap { decode(scores[it], boxes[it], it) }
-        val inside = found.map(::clip).filter { it.right > it.left && it.bottom > it.top }
+        // Nothing is found in the padding of a letterbox.
+        val shown = preprocessor.shown(height, width)
+        val inside = found.map { clip(it, shown) }.filter { it.right > it.left && it.bottom > it.top }
         val region = preprocessor.crop(height, width)
         val xScale = region.width / preprocessing.width
         val yScale = region.height / preprocessing.height
@@ -160,15 +163,15 @@ class BoxDecoder(val detection: Detection, val preprocessing: Preprocessing) {
         )
     }
 
-    private fun clip(box: Candidate): Candidate {
-        val (width, height) = preprocessing.width.toDouble() to preprocessing.height.toDouble()
+    private fun clip(box: Candidate, shown: Region): Candidate {
+        val (right, bottom) = shown.left + shown.width to shown.top + shown.height
         return Candidate(
             box.raw,
             box.index,
-            limit(box.left, 0.0, width),
-            limit(box.top, 0.0, height),
-            limit(box.right, 0.0, width),
-            limit(box.bottom, 0.0, height),
+            limit(box.left, shown.left, right),
+            limit(box.top, shown.top, bottom),
+            limit(box.right, shown.left, right),
+            limit(box.bottom, shown.top, bottom),
         )
     }
 

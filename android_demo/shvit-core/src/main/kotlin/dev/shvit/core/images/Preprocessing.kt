@@ -29,11 +29,23 @@ enum class ResizeMode(override val word: String) : Word {
 
     /** Resizes both sides to size / crop ratio, like timm's crop mode "squash". */
     SQUASH("squash"),
+
+    /** Keeps the ratio, shows all of the picture, and pads the rest of the input. */
+    LETTERBOX("letterbox"),
+}
+
+/** Where a letterbox is padded. */
+enum class Padding(override val word: String) : Word {
+    /** On both sides of the picture, the odd pixel on the right or at the bottom. */
+    CENTER("center"),
+
+    /** Only on the right or at the bottom, as mmdet does. */
+    END("end"),
 }
 
 /**
- * The preprocessing contract of a model: resize to size / crop ratio, center crop, then (pixel / 255 - mean) / std. The
- * same as `shvit_mobile/contracts/preprocessing.py`.
+ * The preprocessing contract of a model: resize to size / crop ratio, center crop or pad, then (pixel / 255 - mean) / std.
+ * The same as `shvit_mobile/contracts/preprocessing.py`.
  *
  * @property height The height of the model's input, in pixels; at most 2048.
  * @property width The width of the model's input, in pixels; at most 2048.
@@ -42,6 +54,9 @@ enum class ResizeMode(override val word: String) : Word {
  * @property mean The mean of each channel in the order of [channelOrder], from 0 to 1.
  * @property std The standard deviation of each channel, like [mean]; 0.001 to 1.
  * @property resizeMode Whether resizing keeps the aspect ratio.
+ * @property padding Where a letterbox is padded; null for other modes.
+ * @property paddingValue The padding of a letterbox in each channel, 0 to 255, in the order of [channelOrder]; null for other
+ *   modes.
  * @throws InvalidSettings If a number is out of range.
  */
 data class Preprocessing(
@@ -53,6 +68,8 @@ data class Preprocessing(
     val std: List<Double> = listOf(0.229, 0.224, 0.225),
     val channelOrder: ChannelOrder = ChannelOrder.RGB,
     val resizeMode: ResizeMode = ResizeMode.COVER,
+    val padding: Padding? = null,
+    val paddingValue: List<Int>? = null,
 ) {
     init {
         if (height !in 1..2048 || width !in 1..2048) {
@@ -70,7 +87,22 @@ data class Preprocessing(
         if (std.size != 3 || std.any { it !in 0.001..1.0 }) {
             throw InvalidSettings("std is $std.", "It needs three numbers from 0.001 to 1.")
         }
+        checkPadding()
     }
+
+    private fun checkPadding() {
+        if (resizeMode != ResizeMode.LETTERBOX) {
+            if (padding != null) throw InvalidSettings("padding is ${padding.word}.", "Only a letterbox is padded.")
+            if (paddingValue != null) throw InvalidSettings("padding_value is $paddingValue.", "Only a letterbox is padded.")
+            return
+        }
+        if (padding == null) throw InvalidSettings("padding is missing.", "A letterbox is padded: center, end.")
+        if (paddingValue == null || paddingValue.size != 3 || paddingValue.any { it !in 0..255 }) {
+            throw InvalidSettings("padding_value is $paddingValue.", "It needs three numbers from 0 to 255.")
+        }
+        if (cropRatio != 1.0) throw InvalidSettings("crop_ratio is $cropRatio.", "A letterbox crops nothing.")
+    }
+
     internal fun json(): Json.Object = jsonObject(
         "size" to json(listOf(height, width)) { json(it) },
         "crop_ratio" to json(cropRatio),
@@ -79,6 +111,8 @@ data class Preprocessing(
         "std" to json(std) { json(it) },
         "channel_order" to json(channelOrder),
         "resize_mode" to json(resizeMode),
+        padding?.let { "padding" to json(it) },
+        paddingValue?.let { value -> "padding_value" to json(value) { json(it) } },
     )
 
     companion object {
@@ -101,6 +135,8 @@ data class Preprocessing(
                     std = fields.orElse("std", standard.std) { fields.numbers(it) },
                     channelOrder = fields.orElse("channel_order", standard.channelOrder) { fields.word(it) },
                     resizeMode = fields.orElse("resize_mode", standard.resizeMode) { fields.word(it) },
+                    padding = fields.orElse("padding", null) { fields.word<Padding>(it) },
+                    paddingValue = fields.orElse("padding_value", null) { fields.counts(it) },
                 )
             } catch (reason: InvalidSettings) {
                 fields.refuse(reason.message.orEmpty().replace("\n", " ").removeSuffix("."))

@@ -5,7 +5,6 @@ data class Region(val top: Double, val left: Double, val height: Double, val wid
 
 /** Turns pictures and camera frames into a model's [Pixels]. Thread-safe; its buffers are used again. */
 class Preprocessor(val preprocessing: Preprocessing) {
-    private val squashes = preprocessing.resizeMode == ResizeMode.SQUASH
     private val stride = preprocessing.width * Pixels.CHANNELS
 
     private var plan: Plan? = null
@@ -20,7 +19,8 @@ class Preprocessor(val preprocessing: Preprocessing) {
      *
      * Resizes along the rows, rounds to eight bits, then along the columns. Does not read or compute what the crop
      * removes. Some pictures are first cut to their middle: with [ResizeMode.COVER], if the resized side would exceed
-     * 64 times the needed length; with [ResizeMode.SQUASH], if a side is longer than 256 times its resized side.
+     * 64 times the needed length; with [ResizeMode.SQUASH] and [ResizeMode.LETTERBOX], if a side is longer than 256 times
+     * that of the input.
      *
      * @param orientation What makes the source upright.
      */
@@ -42,6 +42,7 @@ class Preprocessor(val preprocessing: Preprocessing) {
     fun prepare(source: PixelSource, orientation: Orientation, into: Pixels) {
         require(into.height == preprocessing.height && into.width == preprocessing.width) { "the target's size differs" }
         val plan = plan(source, orientation)
+        pad(into.bytes)
         val (reads, span) = plan.rows.reads to plan.columns.span
         if (tile.size < TILE * Pixels.CHANNELS * span) tile = IntArray(TILE * Pixels.CHANNELS * span)
         if (columns.size < span) columns = Array(span) { IntArray(LINES * Pixels.CHANNELS) }
@@ -58,23 +59,34 @@ class Preprocessor(val preprocessing: Preprocessing) {
                 }
             }
             narrow(plan.columns, count, first)
-            while (done < preprocessing.height && plan.rows.end(done) <= first + count) {
-                lower(plan.rows, done, into.bytes)
+            while (done < plan.rows.firsts.size && plan.rows.end(done) <= first + count) {
+                lower(plan, done, into.bytes)
                 done++
             }
         }
+    }
+
+    /** Fills the input of a letterbox with its padding. */
+    private fun pad(bytes: ByteArray) {
+        val value = preprocessing.paddingValue ?: return
+        for (place in bytes.indices) bytes[place] = value[place % Pixels.CHANNELS].toByte()
     }
 
     /**
      * Returns the (height, width) to which a picture is resized before the crop, in pixels.
      *
      * The tighter side becomes exactly size / crop ratio, rounded down. The other side keeps the aspect ratio, or with
-     * [ResizeMode.SQUASH] is computed like the first.
+     * [ResizeMode.SQUASH] is computed like the first. In a letterbox, the side that fits last becomes that of the input, and
+     * the other keeps the aspect ratio, rounded half up, and at least 1.
      */
     internal fun resizedSize(height: Int, width: Int): Pair<Int, Int> {
         val (coverHeight, coverWidth) = cover()
         return when {
-            squashes -> coverHeight.toInt() to coverWidth.toInt()
+            preprocessing.resizeMode == ResizeMode.SQUASH -> coverHeight.toInt() to coverWidth.toInt()
+            preprocessing.resizeMode == ResizeMode.LETTERBOX && coverHeight * width <= coverWidth * height ->
+                coverHeight.toInt() to divideRounded(coverHeight * width, height)
+            preprocessing.resizeMode == ResizeMode.LETTERBOX ->
+                divideRounded(coverWidth * height, width) to coverWidth.toInt()
             coverHeight * width >= coverWidth * height ->
                 coverHeight.toInt() to (coverHeight * width / height).toInt()
             else -> (coverWidth * height / width).toInt() to coverWidth.toInt()
@@ -87,23 +99,39 @@ class Preprocessor(val preprocessing: Preprocessing) {
         return (preprocessing.height / ratio).toLong() to (preprocessing.width / ratio).toLong()
     }
 
-    /** Returns the part of an upright picture that becomes the model's input; filters also read a few pixels around it. */
+    /**
+     * Returns the part of an upright picture that becomes the model's input; filters also read a few pixels around it. The
+     * padding of a letterbox lies outside of the picture.
+     */
     fun crop(height: Int, width: Int): Region {
         val (partHeight, partWidth) = middle(height, width)
         val (resizedHeight, resizedWidth) = resizedSize(partHeight, partWidth)
         val (yScale, xScale) = partHeight.toDouble() / resizedHeight to partWidth.toDouble() / resizedWidth
         return Region(
-            (height - partHeight) / 2 + center(resizedHeight, preprocessing.height).first * yScale,
-            (width - partWidth) / 2 + center(resizedWidth, preprocessing.width).first * xScale,
+            (height - partHeight) / 2 + origin(resizedHeight, preprocessing.height) * yScale,
+            (width - partWidth) / 2 + origin(resizedWidth, preprocessing.width) * xScale,
             preprocessing.height * yScale,
             preprocessing.width * xScale,
+        )
+    }
+
+    /** Returns the part of the model's input that shows an upright picture, in pixels; the rest is padding. */
+    internal fun shown(height: Int, width: Int): Region {
+        val (partHeight, partWidth) = middle(height, width)
+        val (resizedHeight, resizedWidth) = resizedSize(partHeight, partWidth)
+        val (rows, columns) = kept(resizedHeight, preprocessing.height) to kept(resizedWidth, preprocessing.width)
+        return Region(
+            before(resizedHeight, preprocessing.height).toDouble(),
+            before(resizedWidth, preprocessing.width).toDouble(),
+            (rows.last + 1 - rows.first).toDouble(),
+            (columns.last + 1 - columns.first).toDouble(),
         )
     }
 
     /** Returns the (height, width) of the middle of a picture that is resized; usually it is all of the picture. */
     private fun middle(height: Int, width: Int): Pair<Int, Int> {
         val (coverHeight, coverWidth) = cover()
-        val (mostHeight, mostWidth) = if (squashes) {
+        val (mostHeight, mostWidth) = if (preprocessing.resizeMode != ResizeMode.COVER) {
             MOST_SHRINKING * coverHeight to MOST_SHRINKING * coverWidth
         } else {
             ceilDiv(LONGEST * coverHeight * width, coverWidth) to ceilDiv(LONGEST * coverWidth * height, coverHeight)
@@ -111,18 +139,36 @@ class Preprocessor(val preprocessing: Preprocessing) {
         return shorten(height, mostHeight) to shorten(width, mostWidth)
     }
 
-    /** Returns the middle [kept] of [length]; halves round to even, as in Python. */
-    private fun center(length: Int, kept: Int): IntRange {
-        val first = Math.rint((length - kept) / 2.0).toInt()
-        return first until first + kept
+    /**
+     * Returns where an input's [side] begins in a side of the resized picture: below 0 by the padding there. Halves round to
+     * even, as in Python; those of a letterbox leave the odd pixel at the end.
+     */
+    private fun origin(resized: Int, side: Int): Int = when (preprocessing.padding) {
+        null -> Math.rint((resized - side) / 2.0).toInt()
+        Padding.CENTER -> -((side - resized) / 2)
+        Padding.END -> 0
     }
 
-    /** What depends only on the size of the upright picture: the part that is resized, and the two passes. */
+    /** Returns the padding before a side of the resized picture. */
+    private fun before(resized: Int, side: Int): Int = maxOf(-origin(resized, side), 0)
+
+    /** Returns what a side of the input shows of the resized picture. */
+    private fun kept(resized: Int, side: Int): IntRange {
+        val first = origin(resized, side)
+        return maxOf(first, 0) until minOf(first + side, resized)
+    }
+
+    /**
+     * What depends only on the size of the upright picture: the part that is resized, the padding before it, and the two
+     * passes.
+     */
     private class Plan(
         val height: Int,
         val width: Int,
         val top: Int,
         val left: Int,
+        val rowsBefore: Int,
+        val columnsBefore: Int,
         val rows: Pass,
         val columns: Pass,
     )
@@ -139,8 +185,10 @@ class Preprocessor(val preprocessing: Preprocessing) {
             width,
             (height - partHeight) / 2,
             (width - partWidth) / 2,
-            pass(filter, partHeight, resizedHeight, center(resizedHeight, preprocessing.height)),
-            pass(filter, partWidth, resizedWidth, center(resizedWidth, preprocessing.width)),
+            before(resizedHeight, preprocessing.height),
+            before(resizedWidth, preprocessing.width),
+            pass(filter, partHeight, resizedHeight, kept(resizedHeight, preprocessing.height)),
+            pass(filter, partWidth, resizedWidth, kept(resizedWidth, preprocessing.width)),
         )
         plan = made
         return made
@@ -211,7 +259,7 @@ class Preprocessor(val preprocessing: Preprocessing) {
         for (index in 0 until count) block[index] = narrowed[(first + index) % narrowed.size]
         val block = block
         val sums = sums
-        for (target in 0 until preprocessing.width) {
+        for (target in pass.firsts.indices) {
             add(columns, pass.firsts[target] - pass.reads.first, LINES * Pixels.CHANNELS, pass.weights[target])
             clamp(sums, 0, LINES * Pixels.CHANNELS, PRECISION_BITS)
             val place = target * Pixels.CHANNELS
@@ -225,12 +273,14 @@ class Preprocessor(val preprocessing: Preprocessing) {
     }
 
     /** The second pass, for one row of pixels: adds up whole narrowed rows. */
-    private fun lower(pass: Pass, row: Int, into: ByteArray) {
+    private fun lower(plan: Plan, row: Int, into: ByteArray) {
         val sums = sums
-        add(narrowed, pass.firsts[row] % narrowed.size, stride, pass.weights[row])
-        clamp(sums, 0, stride, PRECISION_BITS)
-        val begin = row * stride
-        for (index in 0 until stride) into[begin + index] = sums[index].toByte()
+        val pass = plan.rows
+        val length = plan.columns.firsts.size * Pixels.CHANNELS
+        add(narrowed, pass.firsts[row] % narrowed.size, length, pass.weights[row])
+        clamp(sums, 0, length, PRECISION_BITS)
+        val begin = (plan.rowsBefore + row) * stride + plan.columnsBefore * Pixels.CHANNELS
+        for (index in 0 until length) into[begin + index] = sums[index].toByte()
     }
 
     /** Sets the first [length] sums to a weighted sum of [sources] from number [from] on; the first follows the last. */
@@ -297,6 +347,9 @@ class Preprocessor(val preprocessing: Preprocessing) {
 
         /** The weights that one loop applies. */
         const val LANES = 4
+
+        /** Returns a quotient rounded half up, and at least 1. */
+        fun divideRounded(value: Long, divisor: Int): Int = maxOf(1, ((2 * value + divisor) / (2L * divisor)).toInt())
 
         fun ceilDiv(value: Long, divisor: Long): Long = (value + divisor - 1) / divisor
 

@@ -12,8 +12,9 @@ object CameraGeometry {
      */
     fun crop(width: Int, height: Int, preprocessing: Preprocessing): Rectangle {
         val (resizedHeight, resizedWidth) = Preprocessor(preprocessing).resizedSize(height, width)
-        val marginX = width * (1 - preprocessing.width.toDouble() / resizedWidth) / 2
-        val marginY = height * (1 - preprocessing.height.toDouble() / resizedHeight) / 2
+        // A letterbox shows all of the picture.
+        val marginX = maxOf(0.0, width * (1 - preprocessing.width.toDouble() / resizedWidth) / 2)
+        val marginY = maxOf(0.0, height * (1 - preprocessing.height.toDouble() / resizedHeight) / 2)
         return Rectangle(marginX, marginY, width - marginX, height - marginY)
     }
 }

@@ -142,7 +142,7 @@ class FixturesTest {
     fun `an unknown resize mode is rejected with the known ones`() {
         val error = assertFailsWith<InvalidDocument> { readChanged { it + ("resize_mode" to Json.Text("stretch")) } }
         assertEquals(
-            "a.json is not a manifest: preprocessing.resize_mode: 'stretch' is not one of cover, squash.",
+            "a.json is not a manifest: preprocessing.resize_mode: 'stretch' is not one of cover, squash, letterbox.",
             error.what,
         )
     }

@@ -5,6 +5,7 @@ import dev.shvit.core.detection.BoxCoding
 import dev.shvit.core.detection.Detection
 import dev.shvit.core.images.ChannelOrder
 import dev.shvit.core.images.Interpolation
+import dev.shvit.core.images.Padding
 import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.images.ResizeMode
 import dev.shvit.core.json.Json
@@ -21,12 +22,11 @@ class SchemasTest {
         for ((name, parts) in lists) {
             val schema = tree(Shared.schemas.resolve("$name.schema.json").readText())
             val definitions = tree(schema, "\$defs")
-            val described = definitions.fields.filterKeys { it !in OF_THE_RECIPE && it !in OF_OTHER_TASKS && it !in OF_OTHER_SIZES }
+            val described = definitions.fields.filterKeys { it !in OF_THE_RECIPE && it !in KEPT_AS_JSON }
                 .mapValues { tree(it.value, "properties") }
             assertEquals(described.keys, parts.keys, "the parts of $name")
             for ((part, written) in parts) {
-                val fields = described.getValue(part).fields.keys - FIELDS_OF_OTHER_TASKS - FIELDS_OF_OTHER_SIZES
-                assertEquals(fields, written.fields.keys, "$name: $part")
+                assertEquals(described.getValue(part).fields.keys, written.fields.keys, "$name: $part")
             }
         }
     }
@@ -70,23 +70,27 @@ class SchemasTest {
                 *arrayOf("ImageUse", "SkippedImages"),
             )
 
-        /** What a classifier's documents do not have. */
-        val OF_OTHER_TASKS = setOf("OutputMap", "OutputSamples", "MapDrift", "BoxAgreement", "AveragePrecisionDrift")
-        val FIELDS_OF_OTHER_TASKS = setOf(
-            *arrayOf("maps", "sampled_outputs", "sampled_values", "float_sampled_values", "boxes", "average_precision"),
+        /** What an app keeps as JSON. */
+        val KEPT_AS_JSON = setOf("BoxAgreement", "AveragePrecisionDrift", "InputSize")
+
+        val LETTERBOX = Preprocessing(
+            cropRatio = 1.0,
+            resizeMode = ResizeMode.LETTERBOX,
+            padding = Padding.END,
+            paddingValue = listOf(0, 0, 0),
         )
-
-        /** The other image sizes of a program: an app runs the first, which all other fields are about. */
-        val OF_OTHER_SIZES = setOf("InputSize")
-        val FIELDS_OF_OTHER_SIZES = setOf("sizes")
-
+        val MAP = OutputMap("", listOf(1, 1, 1), 1)
+        val SAMPLES = OutputSamples("", listOf(0), 0.0)
+        val MAP_DRIFT = MapDrift("", 0.0, 1.0, 0, 0.0, 0.0)
         val SHARE = Share(0.5, 0.4, 0.6)
         val ROW = DriftRow(
             artifact = "", target = "", precision = "", how = Execution.NATIVE, engine = "", images = 1,
-            agreement = SHARE, sqnrDb = 0.0, maxAbsError = 0.0, meanKl = 0.0,
+            agreement = SHARE, sqnrDb = 0.0, maxAbsError = 0.0, meanKl = 0.0, maps = listOf(MAP_DRIFT),
+            boxes = Json.Object(emptyMap()), averagePrecision = Json.Object(emptyMap()),
         )
         val DRIFT = mapOf(
             "DriftRow" to ROW.json(),
+            "MapDrift" to MAP_DRIFT.json(),
             "ProportionEstimate" to SHARE.json(),
             "McNemar" to McNemar(0, 0, 1.0).json(),
             "EmulatedCPU" to EmulatedCpu("", "", emptyList()).json(),
@@ -95,17 +99,20 @@ class SchemasTest {
             "ArtifactFile" to ArtifactFile("", 0, "").json(),
             "Detection" to Detection(listOf(16), BoxCoding.DISTANCES).json(),
             "Delegation" to Delegation("", 0, 0, emptyMap()).json(),
-            "RampGolden" to Golden(emptyList(), Execution.NATIVE, 0.0).json(),
+            "RampGolden" to Golden(emptyList(), Execution.NATIVE, 0.0, listOf(SAMPLES), listOf(0.0)).json(),
+            "OutputMap" to MAP.json(),
+            "OutputSamples" to SAMPLES.json(),
             "GoldensFolder" to GoldensFolder("", "").json(),
             "InputContract" to InputContract("", InputKind.TENSOR, InputValues.PIXELS, emptyList(), "").json(),
             "Inventory" to Inventory(emptyMap(), emptyMap()).json(),
-            "OutputContract" to OutputContract("").json(),
-            "Preprocessing" to Preprocessing().json(),
+            "OutputContract" to OutputContract("", maps = listOf(MAP)).json(),
+            "Preprocessing" to LETTERBOX.json(),
             "ModelProvenance" to Provenance("", 0, "", "", "").json(),
         )
         val GOLDENS = mapOf(
-            "GoldenImage" to GoldenImage("", "", "", "", emptyList(), emptyList()).json(),
-            "Preprocessing" to Preprocessing().json(),
+            "GoldenImage" to GoldenImage("", "", "", "", emptyList(), emptyList(), listOf(0.0), listOf(0.0)).json(),
+            "OutputSamples" to SAMPLES.json(),
+            "Preprocessing" to LETTERBOX.json(),
         )
         val LATENCY = Latency.of(listOf(1.0))
         val DEVICE_REPORT = DRIFT + mapOf(

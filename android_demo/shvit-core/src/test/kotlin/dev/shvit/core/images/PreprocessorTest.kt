@@ -1,6 +1,7 @@
 package dev.shvit.core.images
 
 import dev.shvit.core.Shared
+import dev.shvit.core.ShvitException.InvalidSettings
 import dev.shvit.core.documents.InputContract
 import dev.shvit.core.documents.InputKind
 import dev.shvit.core.documents.InputValues
@@ -12,6 +13,7 @@ import kotlin.random.Random
 import kotlin.test.Test
 import kotlin.test.assertContentEquals
 import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
 import kotlin.test.assertTrue
 
 class PreprocessorTest {
@@ -35,7 +37,7 @@ class PreprocessorTest {
     @Test
     fun `pixels equal Pillow's, bit for bit`() {
         val options = cases.map { it.preprocessing }.map { Triple(it.interpolation, it.resizeMode, it.channelOrder) }
-        assertEquals(4 * 2 * 2, options.toSet().size, "the vectors have every combination of options")
+        assertEquals(4 * 3 * 2, options.toSet().size, "the vectors have every combination of options")
         for (case in cases) {
             assertContentEquals(case.pixels, Preprocessor(case.preprocessing).pixels(case.picture).bytes, case.name)
         }
@@ -71,6 +73,50 @@ class PreprocessorTest {
                 assertContentEquals(expected, actual, "${case.name} $clockwise")
             }
         }
+    }
+
+    @Test
+    fun `a letterbox into used memory is padded anew`() {
+        val letterbox = Preprocessing(
+            height = 8,
+            width = 8,
+            cropRatio = 1.0,
+            resizeMode = ResizeMode.LETTERBOX,
+            padding = Padding.CENTER,
+            paddingValue = listOf(1, 2, 3),
+        )
+        val into = Pixels(8, 8, ByteArray(8 * 8 * 3))
+        val preprocessor = Preprocessor(letterbox)
+        for ((width, height) in listOf(16 to 8, 8 to 16, 16 to 8)) {
+            val gray = Picture(width, height, IntArray(width * height) { 0x646464 })
+            preprocessor.prepare(gray, Orientation.UPRIGHT, into)
+            assertEquals(listOf(1, 2, 3), into.bytes.take(3).map(Byte::toInt))
+            // The first pixel of the middle row, and the middle pixel of the first row.
+            assertEquals(if (width > height) 100 else 1, into.bytes[4 * 8 * 3].toInt())
+            assertEquals(if (width > height) 1 else 100, into.bytes[4 * 3].toInt())
+        }
+    }
+
+    @Test
+    fun `a letterbox states its padding, and other modes have none`() {
+        val letterbox = Preprocessing(
+            cropRatio = 1.0,
+            resizeMode = ResizeMode.LETTERBOX,
+            padding = Padding.END,
+            paddingValue = listOf(0, 0, 0),
+        )
+        for (wrong in listOf<() -> Preprocessing>(
+            { letterbox.copy(padding = null) },
+            { letterbox.copy(paddingValue = null) },
+            { letterbox.copy(paddingValue = listOf(0, 0, 256)) },
+            { letterbox.copy(cropRatio = 0.9) },
+            { letterbox.copy(resizeMode = ResizeMode.SQUASH) },
+            { Preprocessing(padding = Padding.END) },
+            { Preprocessing(paddingValue = listOf(0, 0, 0)) },
+        )) {
+            assertFailsWith<InvalidSettings> { wrong() }
+        }
+        assertEquals(setOf("padding", "padding_value"), letterbox.json().fields.keys - Preprocessing().json().fields.keys)
     }
 
     @Test

@@ -1,5 +1,6 @@
 package dev.shvit.core.screen
 
+import dev.shvit.core.images.Padding
 import dev.shvit.core.images.Preprocessing
 import dev.shvit.core.images.ResizeMode
 import kotlin.test.Test
@@ -30,5 +31,16 @@ class CameraGeometryTest {
     fun `a model that squashes sees the same share of both sides`() {
         val squash = Preprocessing(height = 224, width = 224, cropRatio = 0.875, resizeMode = ResizeMode.SQUASH)
         assertCrop(Rectangle(100.0, 50.0, 1500.0, 750.0), 1600, 800, squash)
+    }
+
+    @Test
+    fun `a model with a letterbox sees all of the picture`() {
+        val letterbox = Preprocessing(
+            cropRatio = 1.0,
+            resizeMode = ResizeMode.LETTERBOX,
+            padding = Padding.CENTER,
+            paddingValue = listOf(0, 0, 0),
+        )
+        assertCrop(Rectangle(0.0, 0.0, 1600.0, 800.0), 1600, 800, letterbox)
     }
 }

@@ -192,8 +192,6 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         contract = package.input
         packages.append("coremltools")
     else:
-        from shvit_mobile.targets.xnnpack_graph import write_simplified_graphs
-
         options.check_model(deployed.trained)
         if recipe.precision == "fp16":
             deployed = deployed.replace_module(rewrite_for_fp16(deployed.module, deployed))
@@ -203,8 +201,9 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
             for size in (deployed.trained.preprocessing.size, *options.more_sizes)
         )
         named = zip((one.method for one in list_sizes(deployed.trained, options)[1:]), others, strict=True)
-        with write_simplified_graphs() if options.delegate == "xnnpack" else nullcontext():
-            etrecord = lower_to_program(*own, path, partitioner, etrecord=options.etrecord, others=dict(named))
+        etrecord = lower_to_program(
+            *own, path, partitioner, etrecord=options.etrecord, others=dict(named), simplified=True
+        )
     contents = inspect_program(path)
     if contents.wide_softmaxes:
         raise VerificationFailed(
@@ -334,6 +333,7 @@ def lower_to_program(
     *,
     etrecord: bool = False,
     others: Mapping[str, tuple[nn.Module, tuple[int, ...]]] = MappingProxyType({}),
+    simplified: bool = False,
 ) -> Any:
     """Lower a module and write the program to `path`; return its ETRecord, None if none is asked.
 
@@ -343,18 +343,21 @@ def lower_to_program(
         partitioner: Chooses the delegate's operators (default: XNNPACK's).
         etrecord: Make an ETRecord.
         others: The same of other methods by name; equal weights are in the file once.
+        simplified: Simplify XNNPACK's graph, see `xnnpack_graph.py`; stock programs are as ExecuTorch writes them.
     """
     exir = import_library("executorch.exir", "It writes .pte programs.")
     with silence_libraries(), share_node_histories(), torch.no_grad():
         from shvit_mobile.targets.xnnpack_casts import create_partitioner
+        from shvit_mobile.targets.xnnpack_graph import write_simplified_graphs
 
         exported = {
             name: export_model(one, torch.zeros(size))
             for name, (one, size) in {DEFAULT_METHOD: (module, shape), **others}.items()
         }
-        edge = exir.to_edge_transform_and_lower(
-            exported, partitioner=[partitioner or create_partitioner()], generate_etrecord=etrecord
-        )
+        with write_simplified_graphs() if simplified else nullcontext():
+            edge = exir.to_edge_transform_and_lower(
+                exported, partitioner=[partitioner or create_partitioner()], generate_etrecord=etrecord
+            )
         program = edge.to_executorch()
     with path.open("wb") as file:
         program.write_to_file(file)

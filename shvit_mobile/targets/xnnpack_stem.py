@@ -5,6 +5,7 @@ or eight at a time and so multiply by zeros beside three colors. Two neighbors i
 half as many values to move, each of two bytes instead of four, and six positions in a window instead of nine.
 """
 
+from copy import deepcopy
 from typing import cast
 
 import torch
@@ -74,15 +75,17 @@ def convert_stem_to_pixel_pairs(model: nn.Module, deployed: DeployForm, recipe: 
     height, width = deployed.trained.preprocessing.size
     if width % 2 or not _is_convertible(model.get_submodule(first)):
         return model, recipe
-    original, rewritten = copy_to_float64(model), copy_to_float64(model)
+    original = copy_to_float64(model.get_submodule(first))
+    pairs = PixelPairConv(cast(nn.Conv2d, original))
+    image = torch.rand(1, 3, 8 + height % 2, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    verify_error("the stem on pairs of pixels", compute_relative_error(original(image), pairs(image)))
+    rewritten = deepcopy(model)
     for name in moving:
         delattr(rewritten.get_submodule(deployed.entry), name)
-    conv = PixelPairConv(cast(nn.Conv2d, rewritten.get_submodule(first)))
-    rewritten.set_submodule(first, conv)
-    image = 255 * torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    verify_error("the stem on pairs of pixels", compute_relative_error(original(image), rewritten(image)))
-    recipe = _move_mean_to_border(rewritten, deployed, first, conv, recipe)
-    return convert_dtype(rewritten, next(model.parameters())), recipe
+    rewritten.set_submodule(first, pairs)
+    recipe = _move_mean_to_border(rewritten, deployed, first, pairs, recipe)
+    convert_dtype(pairs, next(model.parameters()))
+    return rewritten, recipe
 
 
 def _is_convertible(layer: nn.Module) -> bool:

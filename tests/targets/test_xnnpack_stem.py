@@ -14,7 +14,6 @@ from shvit_mobile.deploy.xnnpack_form import rewrite_modules
 from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
 from shvit_mobile.targets.executorch import ExecuTorchOptions, build_graph, lower_to_program
 from shvit_mobile.targets.pte import inspect_program
-from shvit_mobile.targets.xnnpack_graph import write_simplified_graphs
 from shvit_mobile.targets.xnnpack_stem import PixelPairConv, convert_stem_to_pixel_pairs
 from tests.builders import build_random_shvit, build_trained_model
 from tests.quantize.builders import build_plain_recipe
@@ -53,8 +52,7 @@ def test_the_program_answers_to_the_bit_as_with_single_pixels(
     single = build_quantized_graph(deployed, recipe, rewrite_modules(deployed))
     answers, counts = [], []
     for name, graph in (("single", single), ("pairs", build_graph(deployed, recipe, ExecuTorchOptions()))):
-        with write_simplified_graphs():
-            lower_to_program(graph, tuple(image.shape), tmp_path / f"{name}.pte")
+        lower_to_program(graph, tuple(image.shape), tmp_path / f"{name}.pte", simplified=True)
         program = Runtime.get().load_program(tmp_path / f"{name}.pte")
         answers.append(program.load_method("forward").execute([image])[0].clone())
         counts.append(inspect_program(tmp_path / f"{name}.pte").inventory.operators)

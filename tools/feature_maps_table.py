@@ -24,7 +24,7 @@ import typer
 from random_networks import fit_batchnorms, randomize_constants, shrink_branches
 
 from shvit_mobile.contracts.drift_row import DriftRow
-from shvit_mobile.contracts.manifest import Target
+from shvit_mobile.contracts.manifest import Target, Task
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
@@ -55,6 +55,7 @@ class Case:
     precision: Precision
     images: int
     out: Path
+    task: Task
 
 
 def main(
@@ -66,6 +67,7 @@ def main(
     ] = TARGETS,
     precisions: Annotated[str, typer.Option(help="Precisions, separated by commas.")] = "fp32",
     images: Annotated[int, typer.Option(help="Number of images to compare on.")] = 4,
+    task: Annotated[str, typer.Option(help="'features', or 'classify' for the logits.")] = "features",
 ) -> None:
     """Print a row for each export."""
     print("| model | size | target | precision | dB of each map | dB from the simulation | delegates | GB at most |")
@@ -74,7 +76,9 @@ def main(
         for size in sizes.split(","):
             for target in targets.split(","):
                 for precision in precisions.split(","):
-                    case = Case(model, parse_size(size), target, cast(Precision, precision), images, out)
+                    case = Case(
+                        model, parse_size(size), target, cast(Precision, precision), images, out, cast(Task, task)
+                    )
                     print(f"| {model} | {size} | {target} | {precision} | {' | '.join(run_alone(case))} |", flush=True)
 
 
@@ -98,11 +102,12 @@ def measure(case: Case) -> tuple[str, ...]:
     result = export(
         ExportConfig(
             checkpoint=load_model(case.model),
-            task="features",
+            task=case.task,
             size=case.size,
             jobs=[ExportJob(cast(Target, target), case.precision, options)],
             validation=TEST_IMAGES,
             validation_count=case.images,
+            accept_baseline=True,
             ladder=calibrates,
             out=case.out,
             overwrite=True,
@@ -112,7 +117,7 @@ def measure(case: Case) -> tuple[str, ...]:
     (row,), rows = result.rows, [] if result.report is None else result.report.rows
     delegation = result.artifacts[0].manifest.delegation
     return (
-        ", ".join(f"{one.sqnr_db:.1f}" for one in row.maps),
+        ", ".join(f"{one.sqnr_db:.1f}" for one in row.maps or (row,)),
         ", ".join(format_distances(row, rows)) or "–",
         str(delegation.delegates) if delegation else "–",
         f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_OF_A_KILOBYTE / 1e9:.2f}",

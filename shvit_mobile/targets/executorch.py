@@ -187,6 +187,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         )
     options.check_precision(recipe.precision)
     packages, etrecord = ["executorch", "torch", "torchao"], None
+    sizes = list_sizes(deployed.trained.preprocessing.size, options)
     if options.delegate == "coreml":
         package = coreml_delegate.write_program(deployed, recipe, path)
         contract = package.input
@@ -200,10 +201,8 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
             _build_method(deployed.resize(size), recipe, options)
             for size in (deployed.trained.preprocessing.size, *options.more_sizes)
         )
-        named = zip((one.method for one in list_sizes(deployed.trained, options)[1:]), others, strict=True)
-        etrecord = lower_to_program(
-            *own, path, partitioner, etrecord=options.etrecord, others=dict(named), simplified=True
-        )
+        named = dict(zip((one.method for one in sizes[1:]), others, strict=True))
+        etrecord = lower_to_program(*own, path, partitioner, etrecord=options.etrecord, others=named, simplified=True)
     contents = inspect_program(path)
     if contents.wide_softmaxes:
         raise VerificationFailed(
@@ -220,16 +219,16 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         | ({"unproven": True} if options.delegate in UNPROVEN_DELEGATES else {}),
         delegation=contents.delegation,
         etrecord=etrecord,
-        sizes=list_sizes(deployed.trained, options),
+        sizes=sizes,
     )
 
 
-def list_sizes(trained: TrainedModel, options: ExecuTorchOptions) -> tuple[InputSize, ...]:
-    """Return the sizes of a program with their methods; none for a program of one size."""
+def list_sizes(first: tuple[int, int], options: ExecuTorchOptions) -> tuple[InputSize, ...]:
+    """Return the sizes of a program with their methods, the model's own first; none for a program of one size."""
     if not options.more_sizes:
         return ()
     others = (InputSize(size=size, method=f"{DEFAULT_METHOD}_{format_size(size)}") for size in options.more_sizes)
-    return InputSize(size=trained.preprocessing.size, method=DEFAULT_METHOD), *others
+    return InputSize(size=first, method=DEFAULT_METHOD), *others
 
 
 def _build_method(

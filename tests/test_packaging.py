@@ -41,3 +41,10 @@ def test_what_errors_tell_to_install_is_what_the_core_declares() -> None:
 def test_the_makefile_resolves_every_extra() -> None:
     (line,) = re.findall(r"^EXTRAS := (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(line.split()) == set(read_project(".")["optional-dependencies"])
+
+
+def test_every_folder_with_code_is_in_the_wheel() -> None:
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    own = {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in (ROOT / "shvit_mobile").rglob("*.py")}
+    moved = set(setup["package-dir"])
+    assert set(setup["packages"]) == {name for name in own if not name.startswith(tuple(moved))} | moved

@@ -11,6 +11,7 @@ from copy import copy
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from shvit_mobile.contracts.recipe import ActivationRange, ActivationScheme
@@ -87,6 +88,8 @@ class _Quantizer:
         self._integers: dict[int, tuple[int, AffineParameters]] = {}
         # By the layer, the parameters of its input and the place of its weight in the float model.
         self._weights: dict[tuple[str, AffineParameters, int], tuple[int, int]] = {}
+        # By the place of a weight in the float model: its integers and scales, and their tensor.
+        self._stored: dict[int, tuple[NDArray[np.int8], NDArray[np.float32], int]] = {}
 
     def rewrite(self, view: OperatorView) -> None:
         """Add an operator, in int8 if it is one of the layers."""
@@ -181,14 +184,26 @@ class _Quantizer:
         quantized = quantize_layer(self._module.get_submodule(path), folds.bias, parameters)
         editor = self.editor
         integers = arrange_weight(quantized.weight, view.inputs[1].shape, axis)
-        tensors = editor.add_constant(f"{path}.weight{INT8}", integers), -1
-        editor.set_quantization(tensors[0], quantized.scales, np.zeros(len(quantized.scales), np.int64), axis)
+        tensors = self._share_weight(key[2], f"{path}.weight{INT8}", integers, quantized.scales, axis), -1
         if quantized.bias is not None:
             tensors = tensors[0], editor.add_constant(f"{path}.bias.int32", quantized.bias)
             scales = quantized.bias_scales
             editor.set_quantization(tensors[1], scales, np.zeros(len(scales), np.int64))
         self._weights[key] = tensors
         return tensors
+
+    def _share_weight(
+        self, place: int, name: str, integers: NDArray[np.int8], scales: NDArray[np.float32], axis: int
+    ) -> int:
+        """Return the tensor of a weight in int8, which the calls of a layer share unless a bias needs other scales."""
+        if place in self._stored:
+            known, their_scales, tensor = self._stored[place]
+            if np.array_equal(known, integers) and np.array_equal(their_scales, scales):
+                return tensor
+        tensor = self.editor.add_constant(name, integers)
+        self.editor.set_quantization(tensor, scales, np.zeros(len(scales), np.int64), axis)
+        self._stored[place] = integers, scales, tensor
+        return tensor
 
 
 def halve_constants(model: Any, *, minimum: int = 1024) -> None:

@@ -1,4 +1,4 @@
-"""Draw the scenes of the demo's detector: 200 to measure on and 100 to calibrate int8 on, with the demo's own pictures.
+"""Draw the scenes of the demo's detector: 500 to measure on and 100 to calibrate int8 on, with the demo's own pictures.
 
     python tools/embed_demo_scenes.py
 
@@ -25,7 +25,7 @@ def main(
     out: Annotated[Path, typer.Option(help="The folder for `test` and `calibration`.")] = DEMO_FOLDER / "scenes",
 ) -> None:
     size = load_detector(DETECTOR).preprocessing.size[0]
-    for name, pictures, count in (("test", TEST_IMAGES, 200), ("calibration", CALIBRATION_IMAGES, 100)):
+    for name, pictures, count in (("test", TEST_IMAGES, 500), ("calibration", CALIBRATION_IMAGES, 100)):
         write_scenes(load_scenes(pictures, None, size, SEED), count, out / name, ".jpg")
 
 

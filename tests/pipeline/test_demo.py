@@ -52,7 +52,7 @@ def test_images_are_balanced_and_none_serves_both_calibration_and_test() -> None
 def test_scenes_have_boxes_of_all_classes_and_none_serves_both_calibration_and_test() -> None:
     labels = load_checkpoint(DETECTOR, task="detect").labels
     test, calibration = open_coco_images(TEST_SCENES, TEST_BOXES, labels), open_images(CALIBRATION_SCENES)
-    assert (len(test), len(calibration)) == (200, 100)
+    assert (len(test), len(calibration)) == (500, 100)
     assert test.true_boxes is not None
     classes = Counter(int(one) for boxes in test.true_boxes.values() for one in boxes.classes)
     assert set(classes) == set(range(10))

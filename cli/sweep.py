@@ -100,7 +100,7 @@ def _build_table(outcome: SweepOutcome) -> Table:
             format_megabytes(one.bytes),
             NO_VALUE if one.sqnr_db is None else format_decibels(one.sqnr_db),
             format_percent(one.agreement, 2),
-            format_points(one.top1_drop),
+            format_points(one.top1_drop if one.ap_drop is None else one.ap_drop),
             f"{one.seconds:.0f}",
         )
     return table

@@ -20,12 +20,13 @@ class SweepResult(JsonFile):
         checkpoint: As in the sweep file; "demo" for the embedded model.
         size: (height, width) in pixels.
         delegate: Of an ExecuTorch program; None for other targets.
-        max_drop: The budget, in points of top-1.
+        max_drop: The budget, in points of top-1 or of average precision.
         status: "gate failed" if the artifact is there but loses more than it may, "failed" if there is none.
         error: Why there is no artifact, or what the gate found; empty if all is well.
         artifact, sha256, bytes: The artifact's file name, SHA-256 and size; None if there is none.
         sqnr_db, agreement, top1, top1_drop: Its drift; None without images to compare on. Of several maps, the SQNR of
-            the worst.
+            the worst; of a detector, the agreement of boxes.
+        ap, ap_drop: A detector's average precision, in percent, and the points that it lost; None without boxes.
         quantized_layers: The number of its layers in int8.
         seconds: How long the job took, in seconds.
     """
@@ -51,5 +52,7 @@ class SweepResult(JsonFile):
     agreement: Proportion | None = None
     top1: Proportion | None = None
     top1_drop: float | None = None
+    ap: float | None = None
+    ap_drop: float | None = None
     quantized_layers: Count | None = None
     seconds: Annotated[float, Field(ge=0)]

@@ -52,10 +52,12 @@ class SweepFile(BaseModel):
         sizes: As "224" or "192x160" (default: each checkpoint's own).
         tasks: "classify", "features" or "detect" (default: "classify").
         targets, delegates, precisions: As `--target`, `--delegate` and `--quantize`; a delegate is ExecuTorch's only.
-        max_drops: Budgets of static int8, in points of top-1 (default: none).
-        min_agreement: The share of images, 0 to 1, on which artifacts must agree with the float model.
+        max_drops: Budgets of static int8, in points of top-1 or of a detector's average precision (default: none).
+        min_agreement: The share of images, 0 to 1, on which classifiers must agree with the float model.
+        min_box_agreement: The share of boxes, 0 to 1, that detectors must share with the float model.
         min_sqnr: The least SQNR of the logits, or of each map, in dB.
-        calibration, validation, labels_csv: Paths relative to the sweep file.
+        calibration, validation: Paths relative to the sweep file.
+        labels_csv, labels_coco: The classes, or the boxes, in the images of `validation`, likewise.
         accept_baseline: As `--accept-baseline`.
         runtime_env: The environment of workers on a Ray cluster, as Ray defines it.
     """
@@ -70,12 +72,14 @@ class SweepFile(BaseModel):
     precisions: tuple[str, ...] = ()
     max_drops: tuple[float, ...] = ()
     min_agreement: float | None = None
+    min_box_agreement: float | None = None
     min_sqnr: float | None = None
     calibration: str | None = None
     calibration_count: int = CALIBRATION_COUNT
     validation: str | None = None
     validation_count: int | None = None
     labels_csv: str | None = None
+    labels_coco: str | None = None
     accept_baseline: bool = False
     runtime_env: dict[str, Any] = Field(default_factory=dict)
 
@@ -101,12 +105,14 @@ class SweepJob:
     precision: Precision
     max_drop: float | None
     min_agreement: float | None
+    min_box_agreement: float | None
     min_sqnr: float | None
     calibration: str | None
     calibration_count: int
     validation: str | None
     validation_count: int | None
     labels_csv: str | None
+    labels_coco: str | None
     accept_baseline: bool
 
     def describe(self) -> dict[str, Any]:
@@ -163,7 +169,7 @@ def plan_sweep(sweep: SweepFile, folder: Path) -> SweepPlan:
     skipped: dict[str, None] = {}
     for checkpoint, size, task in product(sweep.checkpoints, sweep.sizes or (None,), dict.fromkeys(sweep.tasks)):
         entry = checkpoint if isinstance(checkpoint, SweepCheckpoint) else SweepCheckpoint(path=checkpoint)
-        max_drops = sweep.max_drops if task == "classify" else ()
+        max_drops = () if task == "features" else sweep.max_drops
         for target, delegate, precision, max_drop in _combine(sweep, max_drops, skipped):
             job = SweepJob(
                 name="",
@@ -177,12 +183,14 @@ def plan_sweep(sweep: SweepFile, folder: Path) -> SweepPlan:
                 precision=precision,
                 max_drop=max_drop,
                 min_agreement=sweep.min_agreement if task == "classify" else None,
+                min_box_agreement=sweep.min_box_agreement if task == "detect" else None,
                 min_sqnr=sweep.min_sqnr,
                 calibration=_resolve(sweep.calibration, folder),
                 calibration_count=sweep.calibration_count,
                 validation=_resolve(sweep.validation, folder),
                 validation_count=sweep.validation_count,
-                labels_csv=_resolve(sweep.labels_csv, folder),
+                labels_csv=_resolve(sweep.labels_csv, folder) if task == "classify" else None,
+                labels_coco=_resolve(sweep.labels_coco, folder) if task == "detect" else None,
                 accept_baseline=sweep.accept_baseline,
             )
             name = _name_job(job, jobs)

@@ -59,9 +59,11 @@ def _export(job: SweepJob, folder: Path) -> dict[str, Any]:
         validation=job.validation,
         validation_count=job.validation_count,
         labels_csv=job.labels_csv,
+        labels_coco=job.labels_coco,
         accept_baseline=job.accept_baseline,
         max_drop=job.max_drop,
         min_agreement=job.min_agreement,
+        min_box_agreement=job.min_box_agreement,
         min_sqnr=job.min_sqnr,
         report=folder / DRIFT_FILE if job.validation else None,
         out=folder,
@@ -80,9 +82,12 @@ def _export(job: SweepJob, folder: Path) -> dict[str, Any]:
     }
     if result.rows:
         row = result.rows[0]
+        agreement, precision = row.boxes.agreement if row.boxes else row.agreement, row.average_precision
         found |= {
             "sqnr_db": row.sqnr_db,
-            "agreement": row.agreement and row.agreement.value,
+            "agreement": agreement and agreement.value,
+            "ap": precision and precision.ap,
+            "ap_drop": precision and precision.drop,
             "top1": row.top1 and row.top1.value,
             "top1_drop": row.top1_drop,
         }

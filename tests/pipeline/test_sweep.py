@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from shvit_mobile.contracts.sweep_result import SWEEP_RESULT_FILE, SweepResult
+from shvit_mobile.demo import TEST_BOXES, TEST_SCENES
 from shvit_mobile.errors import InvalidConfig, InvalidValue, ToolMissing, UnknownChoice
 from shvit_mobile.families.checkpoints import save_checkpoint
 from shvit_mobile.pipeline.sweep import JOBS_FOLDER, LocalRunner, SweepOutcome, find_result, run_sweep
@@ -74,6 +75,37 @@ def test_a_sweep_is_the_product_of_its_lists_without_what_targets_lack(folder: P
     assert first.checkpoint == str(folder / "tiny.safetensors")
     assert (last.checkpoint, last.model) == (None, "shvit_s1")
     assert all(read_job(write_job(job)) == job for job in plan.jobs)
+
+
+def test_each_task_has_the_labels_gates_and_budgets_that_mean_something_to_it(folder: Path) -> None:
+    plan = plan_text(
+        folder,
+        'targets = ["onnx"]\ntasks = ["classify", "features", "detect"]\nprecisions = ["int8"]\nmax_drops = [0.5]\n'
+        'min_agreement = 0.9\nmin_box_agreement = 0.8\nmin_sqnr = 20.0\nlabels_csv = "a.csv"\nlabels_coco = "b.json"\n',
+    )
+    told = [
+        (job.max_drop, job.min_agreement, job.min_box_agreement, job.min_sqnr, job.labels_csv, job.labels_coco)
+        for job in plan.jobs
+    ]
+    assert told == [
+        (0.5, 0.9, None, 20.0, "a.csv", None),
+        (None, None, None, 20.0, None, None),
+        (0.5, None, 0.8, 20.0, None, "b.json"),
+    ]
+
+
+def test_a_detector_has_its_boxes_in_the_table(folder: Path) -> None:
+    plan = plan_text(
+        folder,
+        f'targets = ["onnx"]\ntasks = ["detect"]\nvalidation = "{TEST_SCENES}"\nvalidation_count = 12\n'
+        f'labels_coco = "{TEST_BOXES}"\nmin_box_agreement = 0.99\n',
+    )
+    (result,) = run_sweep(plan, folder / "detector", runner=LocalRunner(1)).results
+    assert (result.status, result.error) == ("done", "")
+    assert result.agreement == 1
+    assert result.ap is not None
+    assert result.ap > 30
+    assert result.ap_drop == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)

@@ -28,7 +28,7 @@ import SHViTKitCoreML
             await wait("The camera's screen shows no answer.") { live.answer != nil }
             expect(CameraSetup.current.questions == 1, "The person was not asked once.")
             expect(
-                live.geometry?.width == scene.width && live.geometry?.height == scene.height,
+                live.geometry?.placement == PicturePlacement(width: scene.width, height: scene.height),
                 "The camera's screen shows the crop of another picture.")
             run.cancel()
             await run.value

@@ -19,9 +19,10 @@ from gradle_files import (  # noqa: E402
     format_accessors,
     format_script_function,
     read_project,
-    read_version,
     write_kotlin_sources,
 )
+
+from shvit_mobile.versions import VERSION  # noqa: E402
 
 PROJECT = ROOT / "android_demo"
 
@@ -46,7 +47,7 @@ def find_faults(folder: Path) -> list[str]:
     project = read_project(folder)
     checks = (find_alias_faults, find_module_faults, find_rule_faults, find_wrapper_faults)
     found = [fault for check in checks for fault in check(project)]
-    return [*found, *find_publication_faults(project, read_version())]
+    return [*found, *find_publication_faults(project, VERSION)]
 
 
 def replace_once(path: Path, right: str, wrong: str) -> None:

@@ -14,8 +14,8 @@ CATALOG = tomllib.loads((ROOT / "android_demo/gradle/libs.versions.toml").read_t
 
 
 def test_the_app_runs_programs_on_the_executorch_that_they_are_made_with() -> None:
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    assert f"executorch=={CATALOG['versions']['executorch']}" in dependencies
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert extras["executorch"] == [f"executorch=={CATALOG['versions']['executorch']}"]
 
 
 def test_gradle_and_the_tests_use_the_same_compiler() -> None:

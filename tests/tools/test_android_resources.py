@@ -50,7 +50,11 @@ def test_the_manifest_has_full_package_and_class_names(tmp_path: Path) -> None:
 
 def test_views_of_the_app_are_found_in_its_layouts() -> None:
     found = set(list_view_classes(APP / "src/main/res"))
-    assert found == {"androidx.camera.view.PreviewView", "dev.shvit.demo.CropView", "dev.shvit.demo.HistogramView"}
+    assert found == {
+        "androidx.camera.view.PreviewView",
+        "dev.shvit.demo.HistogramView",
+        "dev.shvit.demo.PictureOverlay",
+    }
 
 
 def test_a_missing_class_is_rejected(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ MISTAKES = (
     ),
     Mistake(
         "Copies of old models stay",
-        f"{LIBRARY}/ImageClassifier.kt",
+        f"{LIBRARY}/ShvitModel.kt",
         "            cache.keepOnly(store.models().filterIsInstance<Stored.Usable>().map { it.model })\n",
         "",
     ),
@@ -184,12 +184,12 @@ MISTAKES = (
         "The facade ignores the padding of a frame's rows",
         f"{LIBRARY}/ImageClassifier.kt",
         "Plane(it.buffer, it.rowStride,",
-        "Plane(it.buffer, width,",
+        "Plane(it.buffer, image.width,",
     ),
     Mistake(
         "The facade ignores the crop rectangle",
         f"{LIBRARY}/ImageClassifier.kt",
-        ", planes, cropRect.toPart())",
+        ", planes, image.cropRect.toPart())",
         ", planes)",
     ),
     Mistake(

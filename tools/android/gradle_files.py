@@ -17,9 +17,9 @@ from typing import Any
 from toolchain import Toolchain
 
 from shvit_mobile.errors import ShvitError
+from shvit_mobile.versions import VERSION
 
 HERE = Path(__file__).parent
-REPOSITORY = HERE.parent.parent
 # The type of a script, by the plugin that it applies.
 SCRIPTS = {
     "plugins.android.application": "ApplicationScript",
@@ -100,7 +100,7 @@ def check_gradle(tools: Toolchain, folder: Path, into: Path, *, quiet: bool = Fa
         *find_alias_faults(found),
         *find_module_faults(found),
         *find_rule_faults(found),
-        *find_publication_faults(found, read_version()),
+        *find_publication_faults(found, VERSION),
         *find_wrapper_faults(found),
     ]
     if faults:
@@ -158,13 +158,6 @@ def find_rule_faults(found: GradleProject) -> Iterator[str]:
         for name in re.findall(r'"([\w-]+\.pro)"', text):
             if not (found.folder / module / name).is_file():
                 yield f"{module}/build.gradle.kts names {name}, which does not exist."
-
-
-def read_version() -> str:
-    """Return the version of the Python package."""
-    package = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
-    version: str = package["project"]["version"]
-    return version
 
 
 def find_publication_faults(found: GradleProject, version: str) -> Iterator[str]:

@@ -485,7 +485,7 @@ MISTAKES = (
         "A detector is loaded as a classifier",
         f"{LIBRARY}/ShvitModel.kt",
         "task != null && model.manifest.task != task",
-        "false",
+        "task != null && model.manifest.task == Task.FEATURES",
     ),
     Mistake("The view port is not shared", f"{APP}/CameraFeed.kt", ".setViewPort(port)", ""),
     Mistake(

@@ -16,6 +16,8 @@ from check_project import PROJECT, find_problems
 from PIL import Image
 from project_file import NotAProject, parse_project
 
+from shvit_mobile.versions import VERSION
+
 Change = Callable[[Path], None]
 
 
@@ -64,14 +66,14 @@ def test_versions_in_several_files_are_equal() -> None:
     ]
     own = re.findall(r'text = "(.+)"', (kit / "Sources/SHViTKit/SHViTKitVersion.swift").read_text(encoding="utf-8"))
     marketed = [found["MARKETING_VERSION"] for found in settings if "MARKETING_VERSION" in found]
-    assert {*own, *marketed} == {project["version"]}
+    assert {*own, *marketed} == {VERSION}
 
     manifest = (PROJECT.parents[1] / "Package.swift").read_text(encoding="utf-8")
     fetched = re.findall(r"/executorch/\S+-(.+)\.zip", manifest)
     linked = re.findall(
-        r'version = "(.+)"', (kit / "Sources/SHViTKitExecuTorch/ExecuTorchClassifier.swift").read_text(encoding="utf-8")
+        r'version = "(.+)"', (kit / "Sources/SHViTKitExecuTorch/ExecuTorchRunner.swift").read_text(encoding="utf-8")
     )
-    (exporter,) = (part for part in project["dependencies"] if part.startswith("executorch"))
+    (exporter,) = project["optional-dependencies"]["executorch"]
     assert [f"executorch=={version}" for version in (*fetched, *linked)] == [exporter] * 2
 
 

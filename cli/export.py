@@ -90,19 +90,10 @@ def export(
     Each artifact comes with its manifest, its recipe and its goldens. If a gate fails, the artifacts stay, so that you
     can look into them.
     """
-    others = tuple(parse_image_size(one, "--more-size") for one in more_sizes or ())
-    options = target_options(
-        target,
-        {
-            "coreml": {"deployment_target": ("--deployment-target", deployment_target)}
-            | {"input": ("--input", input_kind), "classifier": ("--no-classifier", False if no_classifier else None)}
-            | {"layout": ("--layout", layout), "block": ("--block", block)},
-            "onnx": {"opset": ("--opset", opset), "dynamic_batch": ("--static-batch", False if static_batch else None)},
-            "executorch": {"stem": ("--stem", stem), "head": ("--head", head)}
-            | {"more_sizes": ("--more-size", others or None)}
-            | {"etrecord": ("--etrecord", etrecord or None), "bundled": ("--bundled", bundled or None)},
-        },
-    )
+    coreml = _list_coreml_options(deployment_target, input_kind, no_classifier, layout, block)
+    onnx = {"opset": ("--opset", opset), "dynamic_batch": ("--static-batch", False if static_batch else None)}
+    executorch = _list_executorch_options(stem, head, more_sizes, etrecord, bundled)
+    options = target_options(target, {"coreml": coreml, "onnx": onnx, "executorch": executorch})
     delegated = None if require_delegated is None else parse_share("--require-delegated", require_delegated)
     given = (
         model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model, labels=labels, size=size)
@@ -119,6 +110,37 @@ def export(
         | drop_none(out=out, overwrite=overwrite, report=report, card=card, license=license)
     )
     _run_export(options | given, dry_run=dry_run, as_json=as_json)
+
+
+def _list_coreml_options(
+    deployment_target: opt.DeploymentTarget,
+    input_kind: opt.Input,
+    no_classifier: opt.NoClassifier,
+    layout: opt.Layout,
+    block: opt.Block,
+) -> dict[str, tuple[str, object]]:
+    """Return the options of Core ML, each with its name on the command line."""
+    return {
+        "deployment_target": ("--deployment-target", deployment_target),
+        "input": ("--input", input_kind),
+        "classifier": ("--no-classifier", False if no_classifier else None),
+        "layout": ("--layout", layout),
+        "block": ("--block", block),
+    }
+
+
+def _list_executorch_options(
+    stem: opt.Stem, head: opt.Head, more_sizes: opt.MoreSizes, etrecord: opt.ETRecord, bundled: opt.Bundled
+) -> dict[str, tuple[str, object]]:
+    """Return the options of ExecuTorch, each with its name on the command line."""
+    others = tuple(parse_image_size(one, "--more-size") for one in more_sizes or ())
+    return {
+        "stem": ("--stem", stem),
+        "head": ("--head", head),
+        "more_sizes": ("--more-size", others or None),
+        "etrecord": ("--etrecord", etrecord or None),
+        "bundled": ("--bundled", bundled or None),
+    }
 
 
 def _run_export(options: dict[str, object], *, dry_run: bool, as_json: bool) -> None:

@@ -111,7 +111,7 @@ def main(
         cpus=tuple(int(cpu) for cpu in cpus.split(",") if cpu),
     )
     first, *others = run_interleaved(subjects, settings).runs
-    print("| | ms | the light detector in fp32 is so many times as fast | multiply-adds, G | MB on disk |")
+    print("| | ms | times as long as the light detector in fp32 | multiply-adds, G | MB on disk |")
     print("|---|---:|---:|---:|---:|")
     for run in (first, *others):
         ratio = compute_speed_ratio(run.round_medians, first.round_medians)

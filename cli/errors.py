@@ -216,7 +216,9 @@ def _convert_unexpected_error(reason: Exception) -> ShvitError:
 
 def escape_unprintable(message: str) -> str:
     """Return `message` without characters that a terminal would obey: names come from files that anyone may write."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in message)
+    # No terminal obeys the space that separates thousands, which Python does not call printable.
+    kept = "\n\N{NARROW NO-BREAK SPACE}"
+    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in message)
 
 
 def _print_error(message: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from shvit_mobile.cli.errors import escape_unprintable, format_error
 from shvit_mobile.errors import ShvitError
+from shvit_mobile.report.formatting import pluralize
 from tests.cli.conftest import Call, SharedFiles, run_executable
 
 COMMANDS = ("export", "finetune", "validate", "devices", "report", "inspect", "embed", "doctor", "demo")
@@ -75,6 +76,7 @@ def test_an_error_has_three_parts_on_two_lines() -> None:
 
 def test_names_from_files_cannot_steer_the_terminal() -> None:
     assert escape_unprintable("a\x1b[31mb\r\u202ec\ud800é\n") == "a\\x1b[31mb\\r\\u202ec\\ud800é\n"
+    assert escape_unprintable(pluralize(1091, "box", "boxes")) == "1\N{NARROW NO-BREAK SPACE}091 boxes"
 
 
 def make_failing(reason: BaseException) -> object:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from shvit_mobile.errors import ConflictingParameters, InvalidValue
+from shvit_mobile.errors import ConflictingParameters, InvalidValue, parse_size
 
 from .console import print_note
 from .options import MODEL_PANEL, TargetChoice
@@ -34,7 +34,7 @@ def _to_plain(value: Any) -> Any:
 
 def model_options(*, model: str | None = None, size: str | None = None, **given: Any) -> dict[str, Any]:
     """Return the fields of `ModelOptions`; `given` has those whose options have the same names and values."""
-    return drop_none(variant=model, size=None if size is None else parse_image_size(size), **given)
+    return drop_none(variant=model, size=None if size is None else parse_size(size, "--size"), **given)
 
 
 def list_given_model_options(context: typer.Context) -> list[str]:
@@ -150,19 +150,6 @@ def _parse_passes(names: list[str]) -> list[str]:
             "--pass none is given with other passes.", why="It means plain int8, without any pass."
         )
     return []
-
-
-def parse_image_size(text: str, option: str = "--size") -> tuple[int, int]:
-    """Return (height, width) of '224' or '192x160'."""
-    match = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip(), re.ASCII)
-    height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if not (height and width):
-        raise InvalidValue(
-            f"{option} is '{text}'.",
-            why="It is a number of pixels, or height x width.",
-            hint=f"Try: {option} 192x160",
-        )
-    return height, width
 
 
 def parse_share(option: str, text: str) -> float:

@@ -11,7 +11,6 @@ from .arguments import (
     drop_none,
     gate_options,
     model_options,
-    parse_image_size,
     parse_share,
     target_options,
 )
@@ -133,7 +132,9 @@ def _list_executorch_options(
     stem: opt.Stem, head: opt.Head, more_sizes: opt.MoreSizes, etrecord: opt.ETRecord, bundled: opt.Bundled
 ) -> dict[str, tuple[str, object]]:
     """Return the options of ExecuTorch, each with its name on the command line."""
-    others = tuple(parse_image_size(one, "--more-size") for one in more_sizes or ())
+    from shvit_mobile.errors import parse_size
+
+    others = tuple(parse_size(one, "--more-size") for one in more_sizes or ())
     return {
         "stem": ("--stem", stem),
         "head": ("--head", head),

@@ -4,6 +4,7 @@ A text names parameters of the library in backticks, with a value where one is m
 command line replaces them with the flags of the command that ran.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Literal, TypeVar
@@ -195,3 +196,25 @@ class ToolMissing(ShvitError):
 def get_first_line(reason: Exception) -> str:
     """Return the first line of an error's message without a full stop, or the error's type if it has no message."""
     return str(reason).strip().partition("\n")[0].removesuffix(".") or type(reason).__name__
+
+
+def parse_size(text: str, name: str, example: str | None = None) -> tuple[int, int]:
+    """Return (height, width) of "224" or "192x160".
+
+    Args:
+        text: What a user typed.
+        name: How the caller calls it: an option, or a field of a file.
+        example: What to type instead; without, the option with a size.
+
+    Raises:
+        InvalidValue: If the text is no size.
+    """
+    match = re.fullmatch(r"(\d{1,5})(?:[xX×](\d{1,5}))?", text.strip(), re.ASCII)
+    height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not (height and width):
+        raise InvalidValue(
+            f"{name} is '{text}'.",
+            why="It is a number of pixels, or height x width.",
+            hint=f"Try: {example or f'{name} 192x160'}",
+        )
+    return height, width

@@ -18,13 +18,12 @@ from shvit_mobile.contracts.files import read_text
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.manifest import DELEGATES, TARGET_SUFFIXES, TASKS, Delegate, Target, Task, qualify_target
 from shvit_mobile.contracts.recipe import PRECISIONS, Precision
-from shvit_mobile.errors import InvalidConfig, InvalidValue, parse_choice
+from shvit_mobile.errors import InvalidConfig, InvalidValue, parse_choice, parse_size
 from shvit_mobile.pipeline.defaults import CALIBRATION_COUNT, DEFAULT_PRECISIONS
 from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS
 from shvit_mobile.versions import get_package_versions
 
 DEMO = "demo"
-_SIZE = re.compile(r"(\d{1,5})(?:x(\d{1,5}))?", re.ASCII)
 # What a job's bytes depend on, beside its options.
 _PACKAGES = ("shvit-mobile", "torch", "executorch", "coremltools", "onnx", "onnxruntime")
 _EXAMPLE = 'Try: targets = ["onnx", "executorch"]'
@@ -176,7 +175,7 @@ def plan_sweep(sweep: SweepFile, folder: Path) -> SweepPlan:
                 checkpoint=None if entry.path == DEMO else _resolve(entry.path, folder),
                 label=entry.path,
                 model=entry.model,
-                size=None if size is None else _parse_size(size),
+                size=None if size is None else parse_size(size, "A size of `sizes`", 'sizes = ["192x160"]'),
                 task=parse_choice(task, TASKS, "task"),
                 target=target,
                 delegate=delegate,
@@ -233,16 +232,6 @@ def _name_job(job: SweepJob, taken: dict[str, SweepJob]) -> str:
     parts += [] if job.max_drop is None else [f"drop{job.max_drop:g}"]
     name = "-".join(str(part) for part in parts)
     return next(one for one in (name, *(f"{name}-{number}" for number in range(2, 10_000))) if one not in taken)
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    match = _SIZE.fullmatch(text.strip())
-    height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if not (height and width):
-        raise InvalidValue(
-            f"`sizes` has '{text}'.", why="A size is a number of pixels, or height x width.", hint='Try: "192x160"'
-        )
-    return height, width
 
 
 def _resolve(path: str | None, folder: Path) -> str | None:

@@ -123,7 +123,7 @@ def test_the_examples_are_sweeps(path: Path) -> None:
         ('targets = ["onxx"]', UnknownChoice, "'onxx' is not a target"),
         ('targets = ["onnx"]\nprecisions = ["int9"]', UnknownChoice, "'int9' is not a precision"),
         ('targets = ["executorch"]\ndelegates = ["mps"]', UnknownChoice, "'mps' is not a delegate"),
-        ('targets = ["onnx"]\nsizes = ["0x7"]', InvalidValue, "`sizes` has '0x7'"),
+        ('targets = ["onnx"]\nsizes = ["0x7"]', InvalidValue, "A size of `sizes` is '0x7'"),
         ('targets = ["onnx"]\nprecisions = ["fp16"]', InvalidValue, "The sweep has no jobs"),
     ],
 )

@@ -45,6 +45,7 @@ STRIDE = 32
 TURN_SECONDS = 0.05
 MEGABYTE = 1e6
 WIDTH, HEIGHT, MARGIN = 640, 400, 56
+LINE = 13
 COLORS = ("#2a9d8f", "#8d99ae", "#e9a13b", "#d1495b")
 
 
@@ -255,6 +256,7 @@ def draw_chart(costs: dict[str, list[Cost]]) -> str:
         for cost in next(iter(costs.values())):
             yield draw_text(place(cost.tokens, y.low)[0], HEIGHT - MARGIN + 20, str(cost.tokens), "middle")
             yield draw_text(place(cost.tokens, y.low)[0], HEIGHT - MARGIN + 36, f"{cost.side} px", "middle")
+        names = list[tuple[float, float, str]]()
         for color, (variant, rows) in zip(COLORS, costs.items(), strict=False):
             for precision in rows[0].samples:
                 points = [place(cost.tokens, median(cost.samples[precision])) for cost in rows]
@@ -262,7 +264,12 @@ def draw_chart(costs: dict[str, list[Cost]]) -> str:
                 path = "M" + " L".join(f"{a:.1f} {b:.1f}" for a, b in points)
                 yield create_element("path", d=path, stroke=color, fill="none", stroke_width=2, stroke_dasharray=dash)
                 name = f"{variant.removeprefix('shvit_').upper()} {precision}"
-                yield draw_text(points[-1][0] + 4, points[-1][1] + 4, name, "start")
+                names.append((points[-1][1] + 4, points[-1][0] + 4, name))
+        # From the top down, no name closer to the one above it than a line of text.
+        lowest = 0.0
+        for at, left, name in sorted(names):
+            lowest = max(at, lowest + LINE)
+            yield draw_text(left, lowest, name, "start")
 
     return str(
         create_element(

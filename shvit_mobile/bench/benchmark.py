@@ -89,9 +89,9 @@ def run_benchmark(
     images = None if calibration is None else sample_calibration_images(calibration)
     own = _disambiguate_names([create_subject(artifact, settings.batch) for artifact in artifacts])
     with TemporaryDirectory() as folder:
-        report_step("Exporting the peers", 0, 1)
         peers = []
-        if images:
+        if images and (peer_checkpoint or models):
+            report_step("Exporting the peers", 0, 1)
             peers += export_checkpoint_peers(peer_checkpoint, images, Path(folder), settings.batch, engines)
             peers += _export_timm_peers(models, images, Path(folder), settings, engines)
         if not own and not peers:

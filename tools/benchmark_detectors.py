@@ -142,15 +142,20 @@ def export_detector(name: str, trained: TrainedModel, out: Path) -> list[Benchma
     return subjects
 
 
-def create_retinanet(light: TrainedModel, side: int) -> TrainedModel:
-    """Create a RetinaNet-S4 with random weights and the classes of another detector, for square inputs of this side."""
+def create_retinanet(light: TrainedModel, side: int, backbone: str = "shvit_s4") -> TrainedModel:
+    """Create a RetinaNet with random weights and the classes of another detector, for square inputs of this side."""
     torch.manual_seed(0)
-    model, detection = RetinaNet(create_shvit("shvit_s4"), light.classes), RetinaNet.detection
-    randomize(model, torch.cat(load_pictures(light)))
+    model, detection = RetinaNet(create_shvit(backbone), light.classes), RetinaNet.detection
+    images = load_pictures(light)
+    for module in (*model.neck.modules(), *model.bbox_head.modules()):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    randomize(model, torch.cat(images))
+    spread_outputs(model, images[0])
     return TrainedModel(
-        model=model.eval(),
+        model=model,
         family=DETECTOR_FAMILY,
-        variant="retinanet_shvit_s4",
+        variant=f"retinanet_{backbone}",
         dialect="module",
         labels=light.labels,
         preprocessing=Preprocessing((side, side), crop_ratio=1.0, resize_mode="squash"),
@@ -167,6 +172,15 @@ def randomize(model: nn.Module, images: Tensor) -> nn.Module:
     randomize_constants(model, torch.Generator().manual_seed(0))
     fit_batchnorms(model, images)
     return model.eval()
+
+
+@torch.no_grad()
+def spread_outputs(model: RetinaNet, image: Tensor) -> None:
+    """Scale the last layers: scores are not all 0 or 1, and boxes, which are exponentials, are near their anchors."""
+    outputs, head = model(image), model.bbox_head
+    levels = len(outputs) // 2
+    for layer, maps, spread in ((head.retina_cls, outputs[:levels], 1.0), (head.retina_reg, outputs[levels:], 0.1)):
+        layer.weight *= spread / torch.cat([one.flatten() for one in maps]).std()
 
 
 def load_pictures(trained: TrainedModel) -> list[Tensor]:

@@ -1,11 +1,13 @@
-"""Measure feature maps: the rows of the tables of docs/benchmarks.md.
+"""Measure maps, of backbones and of detectors: the rows of tables of docs/benchmarks.md and docs/guides/detection.md.
 
     python tools/feature_maps_table.py --out build/features
     python tools/feature_maps_table.py --out build/features --models demo --sizes 512 --precisions int8
+    python tools/feature_maps_table.py --out build/maps --task detect --models retinanet_shvit_s4 --sizes 512
 
-The demo model has its weights. The variants have random ones, as `tools/random_networks.py` draws them. Maps are
+The demo models have their weights. The others have random ones, as `tools/random_networks.py` draws them. Maps are
 compared on test images of the demo. int8 is plain, without PTQ passes, and is compared with its simulation, too. Every
-export runs in a process of its own, whose peak memory is its last figure.
+export runs in a process of its own. The last figure is its peak memory, or that of a converter that runs beside it, if
+that is larger.
 """
 
 from __future__ import annotations
@@ -21,27 +23,29 @@ from typing import Annotated, Any, cast
 
 import torch
 import typer
+from benchmark_detectors import create_retinanet
 from random_networks import fit_batchnorms, randomize_constants, shrink_branches
 
-from shvit_mobile.contracts.drift_row import DriftRow
+from shvit_mobile.contracts.drift_row import BoxAgreement, DriftRow
 from shvit_mobile.contracts.manifest import Target, Task
 from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import Precision
-from shvit_mobile.demo import CALIBRATION_IMAGES, CHECKPOINT, TEST_IMAGES
 from shvit_mobile.families.checkpoints import load_checkpoint
+from shvit_mobile.families.detectors import load_detector
 from shvit_mobile.families.shvit import create_shvit
 from shvit_mobile.families.shvit_family import SHVIT
 from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import open_images
+from shvit_mobile.pipeline.defaults import DEMOS
 from shvit_mobile.pipeline.export import ExportConfig, ExportJob, export
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 
-DEMO = "demo"
+DEMO, RETINANET = "demo", "retinanet_"
 # An option's default, which every command of Typer states as text.
 MODELS = f"{DEMO},shvit_s1,shvit_s2,shvit_s3,shvit_s4"
 SIZES = "224,512,1024,320x448"
-TARGETS = "onnx,executorch,coreml"
+TARGETS = "onnx,executorch,coreml,litert,coreai"
 BYTES_OF_A_KILOBYTE = 1024  # as Linux counts a process's memory
 
 
@@ -67,11 +71,12 @@ def main(
     ] = TARGETS,
     precisions: Annotated[str, typer.Option(help="Precisions, separated by commas.")] = "fp32",
     images: Annotated[int, typer.Option(help="Number of images to compare on.")] = 4,
-    task: Annotated[str, typer.Option(help="'features', or 'classify' for the logits.")] = "features",
+    task: Annotated[str, typer.Option(help="'features', 'classify' for the logits, or 'detect'.")] = "features",
 ) -> None:
     """Print a row for each export."""
-    print("| model | size | target | precision | dB of each map | dB from the simulation | delegates | GB at most |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    columns = ["model", "size", "target", "precision", "dB of each map", "dB from the simulation", "boxes"]
+    columns += ["delegates", "GB at most"]
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
     for model in models.split(","):
         for size in sizes.split(","):
             for target in targets.split(","):
@@ -94,18 +99,18 @@ def run_alone(case: Case) -> tuple[str, ...]:
 
 
 def measure(case: Case) -> tuple[str, ...]:
-    """Export, and return the SQNR of each map, its distance from the simulation's, delegates and peak memory."""
+    """Export, and return the SQNR of each map, its distance from the simulation's, boxes, delegates and peak memory."""
     target, _, delegate = case.target.partition("-")
     options = ExecuTorchOptions(delegate=cast(Any, delegate)) if delegate else None
     calibrates = case.precision == "int8"
-    calibration: dict[str, Any] = {"calibration": CALIBRATION_IMAGES, "calibration_count": 32, "passes": ()}
+    calibration: dict[str, Any] = {"calibration": DEMOS[case.task].calibration, "calibration_count": 32, "passes": ()}
     result = export(
         ExportConfig(
-            checkpoint=load_model(case.model),
+            checkpoint=load_model(case.model, case.task),
             task=case.task,
             size=case.size,
             jobs=[ExportJob(cast(Target, target), case.precision, options)],
-            validation=TEST_IMAGES,
+            validation=DEMOS[case.task].validation,
             validation_count=case.images,
             accept_baseline=True,
             ladder=calibrates,
@@ -116,11 +121,13 @@ def measure(case: Case) -> tuple[str, ...]:
     )
     (row,), rows = result.rows, [] if result.report is None else result.report.rows
     delegation = result.artifacts[0].manifest.delegation
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return (
         ", ".join(f"{one.sqnr_db:.1f}" for one in row.maps or (row,)),
         ", ".join(format_distances(row, rows)) or "–",
+        format_boxes(row.boxes),
         str(delegation.delegates) if delegation else "–",
-        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_OF_A_KILOBYTE / 1e9:.2f}",
+        f"{peak * BYTES_OF_A_KILOBYTE / 1e9:.2f}",
     )
 
 
@@ -132,12 +139,23 @@ def format_distances(row: DriftRow, rows: Any) -> Iterator[str]:
                 yield f"{one.sqnr_db - other.sqnr_db:+.2f}"
 
 
-def load_model(name: str) -> TrainedModel:
-    """Return the demo model, or a variant with random weights whose BatchNorms fit pictures."""
+def format_boxes(boxes: BoxAgreement | None) -> str:
+    """Return how many boxes of a detector both models find, their mean IoU, and the largest difference of scores."""
+    if boxes is None or boxes.mean_iou is None:
+        return "–"
+    found = boxes.float_boxes + boxes.boxes - boxes.matched
+    return f"{boxes.matched} of {found}, IoU {boxes.mean_iou:.6f}, score {boxes.max_score_difference:.1g}"
+
+
+def load_model(name: str, task: Task) -> TrainedModel:
+    """Return the demo model of a task, or a variant with random weights whose BatchNorms fit pictures."""
     if name == DEMO:
-        return load_checkpoint(str(CHECKPOINT))
+        return load_checkpoint(str(DEMOS[task].checkpoint), task=task)
+    if name.startswith(RETINANET):
+        light = load_detector(DEMOS["detect"].checkpoint)
+        return create_retinanet(light, light.preprocessing.size[0], name.removeprefix(RETINANET))
     preprocessing = Preprocessing()
-    (batch, *_) = iterate_batches(open_images(CALIBRATION_IMAGES).sample(8, 0), preprocessing, size=8)
+    (batch, *_) = iterate_batches(open_images(DEMOS["classify"].calibration).sample(8, 0), preprocessing, size=8)
     pictures = torch.from_numpy(preprocessing.normalize(batch.pixels))
     torch.manual_seed(0)
     model = create_shvit(name, classes=10).eval()

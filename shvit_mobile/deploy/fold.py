@@ -6,6 +6,7 @@ Every fold is compared in float64 with what it replaces, and the deploy form wit
 from collections import OrderedDict
 from collections.abc import Mapping
 from copy import deepcopy
+from itertools import zip_longest
 from typing import Any, Literal
 
 import torch
@@ -104,16 +105,18 @@ def _check_maps(outputs: Any, images: int, trained: TrainedModel) -> tuple[Tenso
     return tuple(maps)
 
 
-def _find_stride(size: tuple[int, int], positions: tuple[int, int]) -> int:
+def _find_stride(size: tuple[int, int], positions: tuple[int, int], declared: int | None) -> int:
     """Return the stride of a map: the smallest power of two that fits, because sides are rounded up.
 
     Args:
         size: (height, width) of the images.
         positions: (height, width) of the map.
+        declared: What a detector says, which counts if it fits: of a map with one position, several do.
     """
     pairs = list(zip(size, positions, strict=True))
     powers = (2**power for power in range(max(size).bit_length() + 1))
-    fitting = (stride for stride in powers if all(-(-side // stride) == count for side, count in pairs))
+    strides = powers if declared is None else (declared, *powers)
+    fitting = (stride for stride in strides if all(-(-side // stride) == count for side, count in pairs))
     return next(fitting, max(1, round(size[0] / positions[0])))
 
 
@@ -126,7 +129,12 @@ def _describe_outputs(model: nn.Module, trained: TrainedModel, reference: tuple[
         # Shapes alone, without computing values.
         on_meta = deepcopy(model).to("meta")
         reference = tuple(on_meta(torch.zeros(1, 3, *size, dtype=torch.float64, device="meta")))
-    strides = [_find_stride(size, (one.shape[2], one.shape[3])) for one in reference]
+    # A detector's outputs are the maps of scores of each stride, then those of boxes.
+    known = 2 * trained.detection.strides if trained.detection else ()
+    strides = [
+        _find_stride(size, (one.shape[2], one.shape[3]), declared)
+        for one, declared in zip_longest(reference, known[: len(reference)])
+    ]
     names = trained.map_names or tuple(f"stride{stride}" for stride in strides)
     maps = (
         OutputMap(name=name, shape=(one.shape[1], one.shape[2], one.shape[3]), stride=stride)

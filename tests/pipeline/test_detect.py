@@ -85,6 +85,17 @@ def test_the_authors_retinanet_is_the_float_model_on_every_target(
     assert artifact.manifest.artifact.bytes < 1.02 * 4 * parameters
 
 
+def test_maps_of_one_position_have_the_strides_that_their_detector_says(tmp_path: Path) -> None:
+    """At 64 pixels, the maps of RetinaNet's strides 64 and 128 have one position each, and are told apart by it."""
+    checkpoint = save_weights(tmp_path / "retinanet.pth", build_weights())
+    config = ExportConfig(checkpoint=checkpoint, task="detect", size=(64, 64), targets=("executorch",), out=tmp_path)
+    (artifact,) = export(config).artifacts
+    maps = artifact.manifest.output.maps
+    assert [one.stride for one in maps] == 2 * [8, 16, 32, 64, 128]
+    assert [one.shape[1:] for one in maps] == 2 * [(8, 8), (4, 4), (2, 2), (1, 1), (1, 1)]
+    compare_boxes(artifact, checkpoint, images=1)
+
+
 def compare_boxes(artifact: Artifact, checkpoint: Path, *, images: int) -> None:
     """Compare raw maps and boxes with those of the checkpoint in float64."""
     manifest = artifact.manifest

@@ -13,7 +13,13 @@ from .arguments import check_output_files, load_trained_model, parse_share
 from .console import print_json, print_note, print_table
 from .progress import JobProgress
 from .results import print_verdict, to_contract_json, write_outputs
-from .tables import build_instruction_table, build_latency_table, create_table, describe_rooflines
+from .tables import (
+    build_instruction_table,
+    build_latency_table,
+    build_operator_table,
+    create_table,
+    describe_rooflines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +50,7 @@ def benchmark(
     seed: opt.OrderSeed = 0,
     arch: opt.CountArch = None,
     cpu: opt.Cpu = None,
+    by_operator: opt.ByOperator = False,
     baseline: opt.CountBaseline = None,
     max_more_instructions: opt.MaxMoreInstructions = None,
     out: opt.OutFile = None,
@@ -66,9 +73,12 @@ def benchmark(
     if arch is not None:
         _check_counting(models=names, engine=engine, chart=chart)
         gate, files = (baseline, max_more_instructions), (out, overwrite)
-        _count_instructions(artifacts or [], cpu or (), described if peers else None, gate, files, as_json)
+        shown = (by_operator, as_json)
+        _count_instructions(artifacts or [], cpu or (), described if peers else None, gate, files, shown)
         return
-    _check_latency_options(cpu=cpu, baseline=baseline, max_more_instructions=max_more_instructions)
+    _check_latency_options(
+        cpu=cpu, by_operator=by_operator, baseline=baseline, max_more_instructions=max_more_instructions
+    )
 
     from shvit_mobile.contracts.device_report import BenchmarkSettings
     from shvit_mobile.targets.stored_facts import open_artifact
@@ -158,7 +168,7 @@ def _count_instructions(
     peers: dict[str, Any] | None,
     gate: tuple[Path | None, str | None],
     files: tuple[Path | None, bool],
-    as_json: bool,
+    shown: tuple[bool, bool],
 ) -> None:
     """Count instructions, print them, write the report, and exit with the verdict.
 
@@ -167,8 +177,9 @@ def _count_instructions(
         peers: What describes the checkpoint whose stock exports are counted too.
         gate: An earlier report, and the largest increase in percent.
         files: The report to write, and whether it may exist.
+        shown: Whether to print operators too, and whether to print the report instead, as JSON.
     """
-    (earlier, percent), (out, overwrite) = gate, files
+    (earlier, percent), (out, overwrite), (by_operator, as_json) = gate, files, shown
     limit = None if percent is None else parse_share("--max-more-instructions", percent)
     if limit is not None and earlier is None:
         raise MissingParameter(
@@ -204,6 +215,8 @@ def _count_instructions(
         print_table(
             build_instruction_table(report, baseline), "", "Instructions are not cycles. " + report.engine + "."
         )
+        for count in report.counts if by_operator else ():
+            print_table(build_operator_table(count))
     print_verdict(verdict)
 
 

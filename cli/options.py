@@ -477,6 +477,15 @@ CountArch = Annotated[
         "--arch",
     ),
 ]
+ByOperator = Annotated[
+    bool,
+    option(
+        CPU_PANEL,
+        "With --arch arm64: also print the ten operators of each program that execute most. The report (--out) has "
+        "all.",
+        "--by-operator",
+    ),
+]
 CountBaseline = Annotated[
     Path | None,
     option(CPU_PANEL, "With --arch arm64: an earlier report (--out) to compare with.", "--baseline", metavar="REPORT"),

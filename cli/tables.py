@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.contracts.device_report import DeviceReport
     from shvit_mobile.contracts.drift_row import DriftRow
-    from shvit_mobile.contracts.instruction_report import InstructionKind, InstructionReport
+    from shvit_mobile.contracts.instruction_report import InstructionCount, InstructionKind, InstructionReport
     from shvit_mobile.contracts.sensitivity import SensitivityReport
 
 
@@ -208,6 +208,33 @@ def build_instruction_table(report: InstructionReport, baseline: InstructionRepo
             *((change,) if baseline else ()),
             *(f"{kind / 1e6:.2f}" for kind in kinds),
             NO_VALUE if one.minimum_share is None else format_percent(one.minimum_share, 0),
+        )
+    return table
+
+
+def build_operator_table(count: InstructionCount, most: int = 10) -> Table:
+    """Build a table of the `most` operators of a program that execute most instructions, and of all that is left."""
+    title = f"{format_cell(count.program)} on {count.cpu.name}: {pluralize(len(count.operators), 'operator')}"
+    table = create_table(title, "operator", gap=1)
+    table.add_column("output", no_wrap=True)
+    for heading in ("number", "million\ninstructions", "share\n%", "mini-\nmum %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    ranked = count.rank_operators()
+    others = sum(one.instructions for _, one in ranked[most:])
+    rows = [
+        (one.name, one.describe_output(), str(number), one.instructions, one.minimum) for number, one in ranked[:most]
+    ]
+    if ranked[most:]:
+        rows.append((f"the other {len(ranked) - most}", "", "", others, None))
+    rows.append(("outside of operators", "", "", count.outside or 0, None))
+    for name, output, number, instructions, minimum in rows:
+        table.add_row(
+            format_cell(name),
+            output,
+            number,
+            f"{instructions / 1e6:.2f}",
+            format_percent(instructions / count.instructions),
+            NO_VALUE if minimum is None else format_percent(minimum / instructions, 0),
         )
     return table
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -12,11 +13,11 @@ from shvit_mobile.bench.benchmark import export_checkpoint_peers, sample_calibra
 from shvit_mobile.bench.contestant import BenchmarkSubject, create_subject
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.drift_report import GateVerdict
-from shvit_mobile.contracts.instruction_report import InstructionCount, InstructionReport
+from shvit_mobile.contracts.instruction_report import InstructionCount, InstructionReport, OperatorInstructions
 from shvit_mobile.errors import BadReport, MissingParameter
 from shvit_mobile.processes import count_processors
 from shvit_mobile.runtimes.arm64.counter import open_counter
-from shvit_mobile.runtimes.arm64.counting import Instructions, count_instructions
+from shvit_mobile.runtimes.arm64.counting import Instructions, Operator, count_instructions
 from shvit_mobile.runtimes.arm64.cpus import CPU, CPUS, DEFAULT_CPU
 from shvit_mobile.runtimes.arm64.runner import check_emulated
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 # The multiply-adds of one vector instruction: of int8 by CPU, of floats by precision.
 _INT8_PRODUCTS = {"neon": 8, "dotprod": 16, "i8mm": 32}
 _FLOAT_PRODUCTS = {"fp32": 4, "fp16": 8}
+# The precision in which an operator multiplies, by the dtype of its first input; others are "fp32".
+_PRECISIONS = {"int8": "int8", "uint8": "int8", "float16": "fp16"}
+_LAYERS = ("Convolution", "Fully Connected", "Dynamic Fully Connected")
 
 
 def count_artifacts(
@@ -41,7 +45,7 @@ def count_artifacts(
     calibration: AnyPath | ImageSet | None = None,
     progress: StepCallback | None = None,
 ) -> InstructionReport:
-    """Count the instructions of each program on each CPU, for one image.
+    """Count the instructions of each program on each CPU, for one image, by kind and by operator.
 
     Args:
         artifacts: ExecuTorch artifacts for XNNPACK.
@@ -78,7 +82,7 @@ def count_artifacts(
 
         def count(job: tuple[BenchmarkSubject, CPU]) -> Instructions:
             subject, cpu = job
-            return count_instructions(counter, sysroot, cpu, Path(subject.source), subject.shape)
+            return count_instructions(counter, sysroot, cpu, Path(subject.source), subject.shape, by_operator=True)
 
         counts = []
         with ThreadPoolExecutor(count_processors()) as threads:
@@ -105,7 +109,31 @@ def _build_count(subject: BenchmarkSubject, cpu: CPU, found: Instructions) -> In
         work=dict(found.work),
         elsewhere=found.elsewhere,
         minimum=compute_minimum(subject.macs, subject.precision, cpu),
+        operators=tuple(
+            OperatorInstructions(
+                name=one.name,
+                shape=one.output.shape,
+                dtype=one.output.dtype,
+                instructions=one.instructions,
+                minimum=compute_minimum(count_operator_macs(one), _PRECISIONS.get(one.inputs[0].dtype, "fp32"), cpu),
+            )
+            for one in found.operators
+        ),
+        outside=found.outside,
     )
+
+
+def count_operator_macs(operator: Operator) -> int | None:
+    """Return the multiply-adds of XNNPACK's operator; None if it is no layer and no matrix product."""
+    inputs, output = operator.inputs, operator.output
+    if operator.name.startswith("Batch Matrix Multiply"):
+        return prod(output.shape) * inputs[0].shape[-1]
+    if operator.name.startswith("Deconvolution"):
+        return prod(inputs[0].shape) * prod(inputs[1].shape) // inputs[0].shape[-1]
+    if operator.name.startswith(_LAYERS):
+        # A filter has an output channel first, or last where it is depthwise; the rest is what one output value needs.
+        return prod(output.shape) * prod(inputs[1].shape) // output.shape[-1]
+    return None
 
 
 def compute_minimum(macs: int | None, precision: str, cpu: CPU) -> int | None:

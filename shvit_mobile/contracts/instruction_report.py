@@ -20,6 +20,28 @@ InstructionKind = Literal["sdot", "smmla", "widening", "fmla", "load", "store", 
 WorkKind = Literal["int8 products", "float products", "element-wise", "movement and control"]
 
 
+class OperatorInstructions(Contract):
+    """The instructions of one operator that XNNPACK executed, after all that it fuses and rewrites on this CPU.
+
+    Attributes:
+        name: XNNPACK's name of it: what it does, its layout and dtypes, and the kind of kernel.
+        shape: The shape of its output as XNNPACK stores it: channels last.
+        dtype: The dtype of its output.
+        instructions: What it executed.
+        minimum: The instructions that its multiply-adds alone would need on this CPU; None if it has none.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    shape: tuple[Count, ...]
+    dtype: str
+    instructions: Annotated[int, Field(ge=1)]
+    minimum: Count | None
+
+    def describe_output(self) -> str:
+        """Return the dtype and the shape of its output, as "int8 1×56×56×128"."""
+        return f"{self.dtype} {'×'.join(map(str, self.shape))}"
+
+
 class InstructionCount(Contract):
     """The instructions of one program on one CPU, for one image.
 
@@ -34,6 +56,9 @@ class InstructionCount(Contract):
             Python's part varies from run to run.
         minimum: The instructions that the multiply-adds alone would need on this CPU at this precision; None if they
             are unknown.
+        operators: The same by XNNPACK's operators, in the order in which they ran.
+        outside: What was executed outside of these: ExecuTorch's own operators, and what leads from one operator to the
+            next. None if operators were not counted, as in documents of version 1.0.
     """
 
     program: Annotated[str, Field(min_length=1)]
@@ -45,18 +70,27 @@ class InstructionCount(Contract):
     work: dict[WorkKind, Count]
     elsewhere: Count
     minimum: Count | None
+    operators: tuple[OperatorInstructions, ...] = ()
+    outside: Count | None = None
 
     @model_validator(mode="after")
     def _check_sums(self) -> Self:
-        for name, parts in (("kinds", self.kinds), ("work", self.work)):
-            if sum(parts.values()) != self.instructions:
-                raise ValueError(f"{name}: they add up to {sum(parts.values())}, not to {self.instructions}")
+        sums = {"kinds": sum(self.kinds.values()), "work": sum(self.work.values())}
+        if self.operators or self.outside is not None:
+            sums["operators"] = sum(one.instructions for one in self.operators) + (self.outside or 0)
+        for name, total in sums.items():
+            if total != self.instructions:
+                raise ValueError(f"{name}: they add up to {total}, not to {self.instructions}")
         return self
 
     @property
     def minimum_share(self) -> float | None:
         """The share of instructions that multiply-adds require, 0 to 1."""
         return None if self.minimum is None else self.minimum / self.instructions
+
+    def rank_operators(self) -> list[tuple[int, OperatorInstructions]]:
+        """Return the operators with their numbers in the order in which they ran, from 1; most instructions first."""
+        return sorted(enumerate(self.operators, 1), key=lambda numbered: -numbered[1].instructions)
 
 
 class InstructionReport(Document):
@@ -72,7 +106,7 @@ class InstructionReport(Document):
     ERROR = BadReport
     TITLE = "a report on instructions"
 
-    schema_version: SchemaVersion = "1.0"
+    schema_version: SchemaVersion = "1.1"
     kind: Literal["instruction_report"] = "instruction_report"
     created: str
     app: str

@@ -132,8 +132,8 @@ class ModelReport(Document):
     ERROR = BadReport
     TITLE = "a report"
 
-    # The device reports in it are of version 1.1. Earlier versions have no counts of instructions.
-    schema_version: SchemaVersion = "1.3"
+    # The device reports in it are of version 1.1. Earlier versions have no counts of instructions, or none by operator.
+    schema_version: SchemaVersion = "1.4"
     kind: Literal["report"] = "report"
     title: str
     sources: Annotated[tuple[SourceFile, ...], Field(min_length=1)]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from shvit_mobile.cli.tables import format_execution
+from shvit_mobile.cli.tables import build_operator_table, format_execution
 from shvit_mobile.contracts.drift_row import DriftRow, EmulatedCPU, ProportionEstimate
+from shvit_mobile.contracts.instruction_report import InstructionCount, OperatorInstructions
 from shvit_mobile.runtimes.arm64.cpus import is_arm64_host
 from tests.cli.conftest import Call, ExportedFiles, SharedFiles
 
@@ -102,6 +103,7 @@ def test_doctor_starts_the_emulation_and_names_its_parts(call: Call) -> None:
     ("options", "said"),
     [
         (("--cpu", "neon"), "--cpu is given without --arch."),
+        (("--by-operator",), "--by-operator is given without --arch."),
         (("--max-more-instructions", "1%"), "--max-more-instructions is given without --arch."),
         (("--arch", "arm64", "--max-more-instructions", "1%"), "is given without --baseline."),
         (("--arch", "arm64", "--max-more-instructions", "-1"), "--max-more-instructions is '-1'."),
@@ -113,6 +115,31 @@ def test_counting_says_what_does_not_fit(options: tuple[str, ...], said: str, tm
     result = call("benchmark", tmp_path / "none.pte", *options)
     assert result.exit_code == 2, result.output
     assert said in " ".join(result.stderr.split())
+
+
+def test_the_table_of_operators_has_those_that_execute_most_and_all_that_is_left() -> None:
+    operators = [
+        OperatorInstructions(name="Convert (NC)", shape=(1, 8), dtype="int8", instructions=number * 1000, minimum=None)
+        for number in range(1, 12)
+    ]
+    layer = OperatorInstructions(
+        name="Fully Connected (NC, F32) GEMM", shape=(1, 4, 5), dtype="float32", instructions=800_000, minimum=200_000
+    )
+    count = InstructionCount(
+        program="m.pte", artifact_sha256=None, precision="int8",
+        cpu=EmulatedCPU(arch="arm64", name="i8mm", features=()), instructions=1_000_000, kinds={"load": 1_000_000},
+        work={"element-wise": 1_000_000}, elsewhere=0, minimum=None, operators=(*operators, layer), outside=134_000,
+    )  # fmt: skip
+    table = build_operator_table(count)
+    columns = [[str(cell) for cell in column.cells] for column in table.columns]
+    assert len(columns[0]) == 12
+    assert [column[0] for column in columns] == [
+        "Fully Connected (NC, F32) GEMM", "float32 1×4×5", "12", "0.80", "80.0", "25",
+    ]  # fmt: skip
+    assert [column[-2] for column in columns] == ["the other 2", "", "", "0.00", "0.3", "–"]
+    assert [column[-1] for column in columns] == ["outside of operators", "", "", "0.13", "13.4", "–"]
+    shares = sum(map(float, columns[4]))
+    assert shares == pytest.approx(100, abs=0.6)
 
 
 @not_emulated

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from shvit_mobile.bench.statistics import summarize_latency
-from shvit_mobile.contracts.instruction_report import InstructionReport
+from shvit_mobile.contracts.instruction_report import InstructionReport, OperatorInstructions
 from shvit_mobile.contracts.report import ModelReport
 from shvit_mobile.errors import ShvitError
 from shvit_mobile.report.join import build_report
@@ -80,6 +80,42 @@ def test_instructions_are_drawn_by_kind_for_each_cpu_and_called_no_cycles(tree: 
         assert one.cpu.name in words
         assert f"{one.instructions / 1e6:.2f}" in words
     assert len(section.all("svg")) == len(counts)
+
+
+def test_operators_are_drawn_alone_and_added_up_by_name(report: ModelReport) -> None:
+    document = InstructionReport.load(INSTRUCTIONS)
+    first = document.counts[0]
+    instructions = [first.instructions // 40] * 30 + [first.instructions // 10]
+    operators = tuple(
+        OperatorInstructions(
+            name="Fully Connected" if number > 1 else "Convert",
+            shape=(1, 7, number),
+            dtype="int8" if number else "float32",
+            instructions=one,
+            minimum=one // 2 if number > 1 else None,
+        )
+        for number, one in enumerate(instructions)
+    )
+    count = first.model_copy(update={"operators": operators, "outside": first.instructions - sum(instructions)})
+    counted = document.model_copy(update={"counts": (count,)})
+    page = parse_page(render_page(report.model_copy(update={"instructions": (counted,)})))
+    (details,) = find_section(page, "instructions").all("details")
+    by_name, most = (
+        [[get_words(cell) for cell in (*row.all("th"), *row.all("td"))] for row in table.all("tr")[1:]]
+        for table in details.all("table")
+    )
+    assert [row[:3] for row in by_name] == [
+        ["Fully Connected", "int8", "29"],
+        ["Convert", "float32", "1"],
+        ["Convert", "int8", "1"],
+        ["outside of operators", "", ""],
+    ]
+    layers = sum(instructions[2:])
+    assert by_name[0][4:] == [f"{layers / 1e6:.3f}", f"{100 * layers / first.instructions:.1f}", "50%"]
+    assert by_name[1][-1] == ""
+    assert len(most) == 15
+    assert most[0][:3] == ["Fully Connected", "int8 1×7×30", "31"]
+    assert most[0][4] == f"{instructions[-1] / 1e6:.3f}"
 
 
 def test_a_section_without_data_is_left_out() -> None:

@@ -1,10 +1,16 @@
 /* A plugin for qemu's user-mode emulator, that counts the ARM64 instructions that a program executes between two marks.
  *
  * The program sets a mark with system call MARK_CALL, which Linux does not have: its first argument is 1 to start, with
- * all counts at 0, and 2 to stop; the second and third are the first address of a library and the one behind its last.
- * At a stop, the counts are appended to the file of the option `out`: a line for each block of instructions of this
- * library that ran, with its address in the library, how often it ran, and how many instructions of each kind it has;
- * at the end a line with the number of instructions elsewhere.
+ * all counts at 0, and 2 to stop; the second and third are the first address of a library and the one behind its last;
+ * the fourth and fifth are where the library's function that runs an operator begins, and where it returns to. At a
+ * stop, the counts are appended to the file of the option `out`, each line after a word that says what it is:
+ *
+ *   operator  an operator's instructions of each kind, those of this library, from the function's beginning until it
+ *             returns; in the order in which they ran
+ *   outside   the same between, before and after operators
+ *   block     a block of instructions of this library that ran: its address in the library, how often it ran, and how
+ *             many instructions of each kind it has
+ *   elsewhere the number of instructions outside this library
  *
  * Built with -DPLUGIN_VERSION=N, the version of the plugin interface that the emulator has. Its header is not part of
  * the emulator's packages, so what is used of it is declared here (qemu-plugin.h, GPL-2.0-or-later; these are names).
@@ -47,14 +53,22 @@ const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
 enum kind { SDOT, SMMLA, WIDENING, FMLA, LOAD, STORE, BRANCH, SIMD, PERMUTE, OTHER, KINDS };
 
 struct block {
-    struct block *next;
+    struct block *next, *next_open;
     uint64_t address;
     uint64_t runs;
+    uint64_t open_runs; /* those of `runs` that no tally has yet */
     uint32_t instructions[KINDS];
 };
 
-static struct block *blocks;
-static bool is_counting;
+struct tally {
+    uint64_t instructions[KINDS];
+};
+
+static struct block *blocks, *open_blocks; /* all, and those that have open runs */
+static bool is_counting, is_in_operator;
+static uint64_t library_begin, library_end, operator_begin, operator_end;
+static struct tally outside, *operators;
+static size_t operator_count, operator_capacity;
 static const char *out;
 
 /* The kind of an instruction, by its encoding (Arm Architecture Reference Manual, C4.1). */
@@ -84,9 +98,44 @@ static enum kind classify(uint32_t word) {
     return SIMD;
 }
 
-static void count(unsigned int cpu, void *block) {
+static bool is_in_library(const struct block *block) {
+    return block->address >= library_begin && block->address < library_end;
+}
+
+/* Add the open runs to an operator's tally, or to that of what is outside. */
+static void settle(struct tally *tally) {
+    for (; open_blocks; open_blocks = open_blocks->next_open) {
+        for (int kind = 0; kind < KINDS; kind++)
+            tally->instructions[kind] += open_blocks->open_runs * open_blocks->instructions[kind];
+        open_blocks->open_runs = 0;
+    }
+}
+
+static void begin_operator(void) {
+    settle(&outside);
+    if (operator_count == operator_capacity) {
+        operator_capacity = operator_capacity ? 2 * operator_capacity : 256;
+        operators = realloc(operators, operator_capacity * sizeof *operators);
+        if (!operators) abort();
+    }
+    operators[operator_count++] = (struct tally){0};
+    is_in_operator = true;
+}
+
+static void end_operator(void) {
+    settle(&operators[operator_count - 1]);
+    is_in_operator = false;
+}
+
+static void count(unsigned int cpu, void *data) {
     (void)cpu;
-    if (is_counting) ((struct block *)block)->runs++;
+    if (!is_counting) return;
+    struct block *block = data;
+    if (!is_in_operator && block->address == operator_begin) begin_operator();
+    if (is_in_operator && block->address == operator_end) end_operator();
+    block->runs++;
+    if (!is_in_library(block)) return;
+    if (!block->open_runs++) block->next_open = open_blocks, open_blocks = block;
 }
 
 static void add_block(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
@@ -108,34 +157,46 @@ static void add_block(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
     qemu_plugin_register_vcpu_tb_exec_cb(tb, count, 0, block);
 }
 
-static void write_counts(uint64_t begin, uint64_t end) {
+static void write_numbers(FILE *file, const char *word, const struct tally *tally) {
+    fputs(word, file);
+    for (int kind = 0; kind < KINDS; kind++) fprintf(file, " %" PRIu64, tally->instructions[kind]);
+    fputc('\n', file);
+}
+
+static void write_counts(void) {
     FILE *file = fopen(out, "a");
     if (!file) abort();
+    for (size_t i = 0; i < operator_count; i++) write_numbers(file, "operator", &operators[i]);
+    write_numbers(file, "outside", &outside);
     uint64_t elsewhere = 0;
     for (const struct block *block = blocks; block; block = block->next) {
         if (!block->runs) continue;
-        if (block->address < begin || block->address >= end) {
+        if (!is_in_library(block)) {
             for (int kind = 0; kind < KINDS; kind++) elsewhere += block->runs * block->instructions[kind];
             continue;
         }
-        fprintf(file, "%" PRIu64 " %" PRIu64, block->address - begin, block->runs);
+        fprintf(file, "block %" PRIu64 " %" PRIu64, block->address - library_begin, block->runs);
         for (int kind = 0; kind < KINDS; kind++) fprintf(file, " %" PRIu32, block->instructions[kind]);
         fputc('\n', file);
     }
-    fprintf(file, "%" PRIu64 "\n", elsewhere);
+    fprintf(file, "elsewhere %" PRIu64 "\n", elsewhere);
     if (fclose(file)) abort();
 }
 
 static void mark(qemu_plugin_id_t id, unsigned int cpu, int64_t call, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
                  uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8) {
-    (void)id, (void)cpu, (void)a4, (void)a5, (void)a6, (void)a7, (void)a8;
+    (void)id, (void)cpu, (void)a6, (void)a7, (void)a8;
     if (call != MARK_CALL) return;
     if (a1 == 1) {
-        for (struct block *block = blocks; block; block = block->next) block->runs = 0;
+        for (struct block *block = blocks; block; block = block->next) block->runs = block->open_runs = 0;
+        library_begin = a2, library_end = a3, operator_begin = a4, operator_end = a5;
+        operator_count = 0, outside = (struct tally){0}, open_blocks = NULL;
         is_counting = true;
     } else if (is_counting) {
         is_counting = false;
-        write_counts(a2, a3);
+        settle(is_in_operator ? &operators[operator_count - 1] : &outside);
+        is_in_operator = false;
+        write_counts();
     }
 }
 

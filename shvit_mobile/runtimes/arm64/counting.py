@@ -1,4 +1,4 @@
-"""Count the instructions that a program executes for one image on an emulated CPU, by kind and by work.
+"""Count the instructions that a program executes for one image on an emulated CPU, by kind, by work and by operator.
 
 Only ExecuTorch's library counts, which contains XNNPACK: the same program has the same count in every run. See
 `counter.c` for how.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -32,18 +33,56 @@ _INT8_PRODUCTS: tuple[InstructionKind, ...] = ("sdot", "smmla", "widening")
 # The least share of multiply-adds, and of other arithmetic, in what a function executes, to be called after it. The
 # kernels of XNNPACK for products have 0.3 to 0.9 of them, those for additions 0.2 of arithmetic.
 _PRODUCT_SHARE, _ARITHMETIC_SHARE = 0.05, 0.1
+# The dtypes by their number in XNNPACK (`enum xnn_datatype`), whatever their scales are and however they are packed.
+_DTYPES = (
+    *("invalid", "float32", "float16", "int8", "uint8", "int32", "int8", "int32", "int4", "int8", "int8", "int32"),
+    *("int4", "float32", "bfloat16", "uint8", "float16", "int8", "int2"),
+)
 _EH_FRAME_HEADER = 0x6474E550  # PT_GNU_EH_FRAME (Linux Standard Base)
 _SORTED_TABLE = bytes((1, 0x1B, 0x03, 0x3B))  # version 1, offsets of 4 bytes from the header (DW_EH_PE_datarel)
 
 
 @dataclass(frozen=True)
+class Tensor:
+    """The shape of a tensor, as XNNPACK stores it (channels last), and its dtype: "int8", "float32"."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator that XNNPACK executed, after all that it fuses and rewrites on this CPU.
+
+    Attributes:
+        name: XNNPACK's name of it.
+        inputs: Its inputs; weights and a bias are inputs too.
+        output: Its first output.
+        instructions: What it executed.
+    """
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    instructions: int
+
+
+@dataclass(frozen=True)
 class Instructions:
-    """The instructions of one image: by kind, by work, and outside ExecuTorch's library."""
+    """The instructions of one image: by kind, by work, by operator, and outside ExecuTorch's library.
+
+    Attributes:
+        operators: XNNPACK's operators in the order in which they ran; empty unless they were asked for.
+        outside: What ExecuTorch's library executed outside of XNNPACK's operators. It is counted, not computed as a
+            difference, so that with all operators it adds up to all instructions.
+    """
 
     kinds: Mapping[InstructionKind, int]
     work: Mapping[WorkKind, int]
     elsewhere: int
     cpu: EmulatedCPU
+    operators: tuple[Operator, ...] = ()
+    outside: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,8 +109,29 @@ class _Block:
     instructions: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class _Counts:
+    """What the plugin counted for one image.
+
+    Attributes:
+        blocks: The blocks of ExecuTorch's library that ran.
+        runs: The instructions of each run of XNNPACK's function that runs an operator.
+        outside: Those of the library outside of these runs.
+        elsewhere: Those outside the library.
+        features: The features of the CPU.
+        operators: The operators that XNNPACK executes, as the process describes them; empty unless asked for.
+    """
+
+    blocks: tuple[_Block, ...]
+    runs: tuple[int, ...]
+    outside: int
+    elsewhere: int
+    features: tuple[str, ...]
+    operators: tuple[dict[str, Any], ...]
+
+
 def count_instructions(
-    counter: Counter, sysroot: Sysroot, cpu: CPU, program: Path, shape: Sequence[int]
+    counter: Counter, sysroot: Sysroot, cpu: CPU, program: Path, shape: Sequence[int], *, by_operator: bool = False
 ) -> Instructions:
     """Count the instructions of one image, after another one has made the caches.
 
@@ -80,17 +140,25 @@ def count_instructions(
         cpu: The CPU to emulate.
         program: A .pte with one float32 input and one float32 output.
         shape: The shape of the input. What an image shows does not change what is executed.
+        by_operator: Whether to name XNNPACK's operators too, which takes as long as loading the program and computing
+            one more image. It does not change what is counted.
 
     Raises:
         EmulatorFailed: If the program does not run on this CPU.
     """
-    blocks, elsewhere, features = _count_blocks(counter, sysroot, cpu, program, shape)
-    kinds = {kind: sum(block.runs * block.instructions[index] for block in blocks) for index, kind in enumerate(_KINDS)}
-    cpu_found = EmulatedCPU(arch="arm64", name=cpu.name, features=features)
+    counts = _count_image(counter, sysroot, cpu, program, shape, by_operator=by_operator)
+    kinds = {
+        kind: sum(block.runs * block.instructions[index] for block in counts.blocks)
+        for index, kind in enumerate(_KINDS)
+    }
+    cpu_found = EmulatedCPU(arch="arm64", name=cpu.name, features=counts.features)
     work = dict.fromkeys(_WORKS, 0)
-    for function in _sort_by_function(blocks, find_functions(find_library(sysroot))):
+    for function in _sort_by_function(counts.blocks, find_functions(find_library(sysroot))):
         work[name_work(function.kinds)] += sum(function.kinds.values())
-    return Instructions(kinds, work, elsewhere, cpu_found)
+    if not by_operator:
+        return Instructions(kinds, work, counts.elsewhere, cpu_found)
+    operators = tuple(_match_operators(counts))
+    return Instructions(kinds, work, counts.elsewhere, cpu_found, operators, counts.outside)
 
 
 def count_functions(
@@ -104,15 +172,15 @@ def count_functions(
     Raises:
         EmulatorFailed: If the program does not run on this CPU.
     """
-    blocks, _, _ = _count_blocks(counter, sysroot, cpu, program, shape)
-    functions = _sort_by_function(blocks, find_functions(find_library(sysroot)))
+    counts = _count_image(counter, sysroot, cpu, program, shape)
+    functions = _sort_by_function(counts.blocks, find_functions(find_library(sysroot)))
     return sorted(functions, key=lambda one: -sum(one.kinds.values()))
 
 
-def _count_blocks(
-    counter: Counter, sysroot: Sysroot, cpu: CPU, program: Path, shape: Sequence[int]
-) -> tuple[list[_Block], int, tuple[str, ...]]:
-    """Return the blocks that one image ran, the instructions elsewhere, and the features of the CPU."""
+def _count_image(
+    counter: Counter, sysroot: Sysroot, cpu: CPU, program: Path, shape: Sequence[int], *, by_operator: bool = False
+) -> _Counts:
+    """Count what one image runs."""
     values = np.random.default_rng(0).uniform(size=tuple(shape)).astype(np.float32).tobytes()
     with TemporaryDirectory() as folder:
         counts = Path(folder) / "counts"
@@ -120,11 +188,44 @@ def _count_blocks(
         with closing(process):
             process.compute_outputs(values)
             process.compute_outputs(values, is_counted=True)
+            described = process.describe_operators() if by_operator else []
             features = process.handshake.features
         if not counts.exists():
             raise EmulatorFailed("The emulator counted nothing.", why="It did not see the marks around the image.")
-        *lines, last = counts.read_text(encoding="ascii").splitlines()
-    return [_parse_block(line) for line in lines], int(last), tuple(features)
+        lines: dict[str, list[tuple[int, ...]]] = {"operator": [], "outside": [], "block": [], "elsewhere": []}
+        for line in counts.read_text(encoding="ascii").splitlines():
+            word, *numbers = line.split()
+            lines[word].append(tuple(map(int, numbers)))
+    return _Counts(
+        blocks=tuple(_Block(address, runs, tuple(kinds)) for address, runs, *kinds in lines["block"]),
+        runs=tuple(map(sum, lines["operator"])),
+        outside=sum(map(sum, lines["outside"])),
+        elsewhere=sum(map(sum, lines["elsewhere"])),
+        features=tuple(features),
+        operators=tuple(described),
+    )
+
+
+def _match_operators(counts: _Counts) -> Iterator[Operator]:
+    """Yield each operator with the instructions of its runs: one, or for a concatenation one for each input.
+
+    Raises:
+        EmulatorFailed: If XNNPACK ran a function another number of times than its operators need.
+    """
+    expected = sum(described["runs"] for described in counts.operators)
+    if expected != len(counts.runs):
+        raise EmulatorFailed(
+            "The program's operators cannot be told apart.",
+            why=f"XNNPACK has {expected} of them to run, and ran {len(counts.runs)}.",
+        )
+    runs = iter(counts.runs)
+    for described in counts.operators:
+        inputs, (output,) = (tuple(map(_read_tensor, described[part])) for part in ("inputs", "outputs"))
+        yield Operator(described["name"], inputs, output, sum(islice(runs, described["runs"])))
+
+
+def _read_tensor(described: dict[str, Any]) -> Tensor:
+    return Tensor(tuple(described["shape"]), _DTYPES[described["dtype"]])
 
 
 def find_library(sysroot: Sysroot) -> Path:
@@ -148,11 +249,6 @@ def find_functions(library: Path) -> tuple[int, ...]:
     (functions,) = struct.unpack_from("<I", data, place + 8)
     table = np.frombuffer(data, np.dtype("<i4"), 2 * functions, place + 12)
     return tuple(int(start) + address for start in table[::2])
-
-
-def _parse_block(line: str) -> _Block:
-    address, runs, *instructions = map(int, line.split())
-    return _Block(address, runs, tuple(instructions))
 
 
 def _sort_by_function(blocks: Iterable[_Block], functions: Sequence[int]) -> list[FunctionInstructions]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from shvit_mobile.errors import ShvitError
 from shvit_mobile.processes import get_last_line
@@ -118,9 +118,23 @@ class EmulatedProcess:
         Raises:
             EmulatorFailed: If the program fails, or the process dies.
         """
+        return self._ask(worker.COUNTED if is_counted else worker.DONE, values)
+
+    def describe_operators(self) -> list[dict[str, Any]]:
+        """Return the operators that XNNPACK executes for an image, as `worker._OperatorReader.read` describes them.
+
+        Images must have been computed before.
+
+        Raises:
+            EmulatorFailed: If they cannot be read, or the process dies.
+        """
+        described: list[dict[str, Any]] = json.loads(self._ask(worker.DESCRIBED, b""))
+        return described
+
+    def _ask(self, kind: bytes, values: bytes) -> bytes:
+        """Send a frame, and return the answer's payload."""
         _ = self.handshake
         with suppress(OSError):  # if the process has died, `_receive` raises
-            kind = worker.COUNTED if is_counted else worker.DONE
             self._stdin.write(worker.FRAME_HEADER.pack(kind, len(values)) + values)
             self._stdin.flush()
         return self._receive()

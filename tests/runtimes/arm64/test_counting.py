@@ -8,13 +8,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from shvit_mobile.bench.instructions import count_artifacts, judge_instructions
+from shvit_mobile.bench.instructions import count_artifacts, count_operator_macs, judge_instructions
+from shvit_mobile.bench.macs import count_macs
 from shvit_mobile.bench.stock import export_xnnpack
 from shvit_mobile.contracts.instruction_report import InstructionCount, InstructionReport
+from shvit_mobile.deploy.xnnpack_form import rewrite_modules
 from shvit_mobile.runtimes.arm64.counter import open_counter
-from shvit_mobile.runtimes.arm64.counting import count_instructions, find_functions, find_library, name_work
+from shvit_mobile.runtimes.arm64.counting import (
+    Instructions,
+    count_instructions,
+    find_functions,
+    find_library,
+    name_work,
+)
 from shvit_mobile.runtimes.arm64.cpus import CPUS, is_arm64_host
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 from tests.programs import lower_program
@@ -40,9 +48,20 @@ def build_network(*more: nn.Module) -> nn.Module:
     return nn.Sequential(*layers).eval()
 
 
-def count_network(module: nn.Module, path: Path) -> InstructionReport:
+class RunningSum(nn.Module):
+    """An operator that XNNPACK does not have."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.cumsum(1)
+
+
+def count_operators(module: nn.Module, path: Path, *, by_operator: bool = True) -> Instructions:
     program = export_xnnpack(module, [torch.rand(SHAPE)], path, "fp32")
-    found = count_instructions(open_counter(), open_sysroot(), CPUS["dotprod"], program, SHAPE)
+    return count_instructions(open_counter(), open_sysroot(), CPUS["dotprod"], program, SHAPE, by_operator=by_operator)
+
+
+def count_network(module: nn.Module, path: Path) -> InstructionReport:
+    found = count_operators(module, path, by_operator=False)
     count = InstructionCount(
         program="network", artifact_sha256=None, precision="fp32", cpu=found.cpu,
         instructions=sum(found.kinds.values()), kinds=dict(found.kinds), work=dict(found.work),
@@ -57,6 +76,7 @@ def test_two_counts_are_equal_and_have_the_products_of_the_cpu(cpu: str, used: s
     artifact = lower_program("int8").artifact
     first, second = (count_artifacts([artifact], cpus=[CPUS[cpu]]).counts[0] for _ in range(2))
     assert (first.instructions, first.kinds, first.work) == (second.instructions, second.kinds, second.work)
+    assert (first.operators, first.outside) == (second.operators, second.outside)
     products = {kind: first.kinds[kind] for kind in ("sdot", "smmla", "widening")}  # type: ignore[index]
     assert [kind for kind, number in products.items() if number] == [used]
     assert first.artifact_sha256 == artifact.manifest.artifact.sha256
@@ -70,6 +90,39 @@ def test_float_programs_multiply_in_float_and_need_at_least_the_minimum() -> Non
     assert count.work["int8 products"] == 0
     assert 0 < count.kinds["fmla"] < count.instructions
     assert count.minimum is None, "the multiply-adds of a model that has no name are not known"
+
+
+@with_marks
+def test_operators_add_up_to_all_instructions_and_have_the_multiply_adds_of_the_model() -> None:
+    lowered = lower_program("fp32")
+    artifact = lowered.artifact
+    shape = artifact.manifest.input.shape
+    found = count_instructions(open_counter(), open_sysroot(), CPUS["i8mm"], artifact.path, shape, by_operator=True)
+    assert found.outside > 0
+    assert sum(one.instructions for one in found.operators) + found.outside == sum(found.kinds.values())
+    assert all(one.instructions > 0 for one in found.operators)
+    joined = [one for one in found.operators if one.name.startswith("Copy") and len(one.inputs) == 2]
+    assert joined, "attention joins two tensors, which are two runs of one operator"
+    assert found.operators[0].inputs[0].shape == shape
+    assert found.operators[-1].output.shape == (1, lowered.deployed.trained.classes)
+    macs = [count_operator_macs(one) for one in found.operators]
+    assert sum(number for number in macs if number is not None) == count_macs(rewrite_modules(lowered.deployed), shape)
+
+
+@with_marks
+def test_names_of_operators_change_no_count_and_others_than_xnnpacks_are_outside(tmp_path: Path) -> None:
+    plain = count_operators(build_network(), tmp_path / "plain.pte")
+    assert [(one.name, one.output.shape) for one in plain.operators if count_operator_macs(one)] == [
+        ("Convolution (NHWC, F32) IGEMM", (1, 33, 47, 24)),
+        ("Fully Connected (NC, F32) GEMM", (1, 5)),
+    ]
+    unnamed = count_operators(build_network(), tmp_path / "unnamed.pte", by_operator=False)
+    assert (unnamed.kinds, unnamed.operators) == (plain.kinds, ())
+    left = count_operators(build_network(RunningSum()), tmp_path / "left.pte")
+    assert left.outside > plain.outside + 24 * 33 * 47
+    assert sum(one.instructions for one in left.operators) + left.outside == sum(left.kinds.values())
+    split = [one.name for one in left.operators if count_operator_macs(one)]
+    assert split == [one.name for one in plain.operators if count_operator_macs(one)], "operators of two delegates"
 
 
 @with_marks

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from shvit_mobile.errors import ConflictingParameters, InvalidValue, parse_size
+from shvit_mobile.errors import ConflictingParameters, InvalidValue, parse_image_size
 
 from .console import print_note
 from .options import MODEL_PANEL, TargetChoice
@@ -34,7 +34,7 @@ def _to_plain(value: Any) -> Any:
 
 def model_options(*, model: str | None = None, size: str | None = None, **given: Any) -> dict[str, Any]:
     """Return the fields of `ModelOptions`; `given` has those whose options have the same names and values."""
-    return drop_none(variant=model, size=None if size is None else parse_size(size, "--size"), **given)
+    return drop_none(variant=model, size=None if size is None else parse_image_size(size, "--size"), **given)
 
 
 def list_given_model_options(context: typer.Context) -> list[str]:
@@ -124,18 +124,23 @@ def _expand_targets(names: Iterable[str]) -> list[Target]:
 def build_target_options(
     targets: Iterable[Target], given: Mapping[Target, Mapping[str, tuple[str, Any]]]
 ) -> dict[Target, Any]:
-    """Return the options object of each target for which a flag was given."""
+    """Return the options object of each target for which a flag was given.
+
+    A flag of several targets is for those among them that are exported to.
+    """
     from shvit_mobile.pipeline.lower import TARGET_MODULES
 
-    built = {}
+    built, chosen = {}, set(targets)
     for target, flags in given.items():
         values = {field: value for field, (_, value) in flags.items() if value is not None}
-        if values and target not in targets:
-            flag = next(flag for flag, value in flags.values() if value is not None)
-            raise ConflictingParameters(
-                f"{flag} is given without --target {target}.", why=f"It is an option of {target} artifacts."
-            )
-        if values:
+        for flag in [flag for flag, value in flags.values() if value is not None]:
+            owners = [owner for owner, theirs in given.items() if flag in {name for name, _ in theirs.values()}]
+            if not chosen.intersection(owners):
+                raise ConflictingParameters(
+                    f"{flag} is given without --target {' or --target '.join(owners)}.",
+                    why=f"It is an option of {' and '.join(owners)} artifacts.",
+                )
+        if values and target in chosen:
             module, options = TARGET_MODULES[target]
             built[target] = getattr(import_module(module), options)(**values)
     return built

@@ -19,6 +19,7 @@ from .tables import (
     build_operator_table,
     create_table,
     describe_rooflines,
+    format_size,
 )
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from shvit_mobile.contracts.artifact import Artifact
     from shvit_mobile.runtimes.apple_profiler import AppleDevice, CoreMLTiming
 
 
@@ -81,7 +83,6 @@ def benchmark(
     )
 
     from shvit_mobile.contracts.device_report import BenchmarkSettings
-    from shvit_mobile.targets.stored_facts import open_artifact
 
     check_output_files(out, chart, overwrite=overwrite)
     settings = BenchmarkSettings(
@@ -95,7 +96,7 @@ def benchmark(
     )
     with JobProgress("Benchmark") as steps:
         with steps.step("Loading the contestants"):
-            opened = [open_artifact(path) for path in artifacts or []]
+            opened = _open_artifacts(artifacts or [])
             trained = load_trained_model(**described) if peers else None
             from shvit_mobile.bench.benchmark import run_benchmark
             from shvit_mobile.bench.chart import render_latency_chart
@@ -118,6 +119,20 @@ def benchmark(
         print_json(to_contract_json(result.report))
     else:
         print_table(build_latency_table(result.report), "", *describe_rooflines(result.report))
+
+
+def _open_artifacts(paths: Sequence[Path]) -> list[Artifact]:
+    """Open artifacts; print a note about those that take several image sizes, of which the first is measured."""
+    from shvit_mobile.targets.stored_facts import open_artifact
+
+    opened = [open_artifact(path) for path in paths]
+    for artifact in opened:
+        if sizes := [format_size(one.size) for one in artifact.manifest.sizes]:
+            print_note(
+                f"note: {artifact.path.name} takes images of {', '.join(sizes)}; it is measured at {sizes[0]} only. "
+                "To measure another size, export it alone."
+            )
+    return opened
 
 
 def _check_contestants(
@@ -189,13 +204,12 @@ def _count_instructions(
         )
 
     from shvit_mobile.contracts.instruction_report import InstructionReport
-    from shvit_mobile.targets.stored_facts import open_artifact
 
     check_output_files(out, overwrite=overwrite)
     baseline = None if earlier is None else InstructionReport.load(earlier)
     with JobProgress("Benchmark") as steps:
         with steps.step("Loading the contestants"):
-            opened = [open_artifact(path) for path in artifacts]
+            opened = _open_artifacts(artifacts)
             trained = None if peers is None else load_trained_model(**peers)
             from shvit_mobile.bench.instructions import count_artifacts, judge_instructions
             from shvit_mobile.pipeline.defaults import CALIBRATION_IMAGES
@@ -232,9 +246,8 @@ def _benchmark_on_apple(packages: list[Path], device: AppleDevice, iterations: i
     from dataclasses import asdict
 
     from shvit_mobile.runtimes.apple_profiler import SkippedMeasurement, measure_on_device
-    from shvit_mobile.targets.stored_facts import open_artifact
 
-    opened = [open_artifact(path).path for path in packages]
+    opened = [artifact.path for artifact in _open_artifacts(packages)]
     timings = {path: measure_on_device(path, device, iterations=iterations) for path in opened}
     if as_json:
         print_json(

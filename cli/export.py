@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shvit_mobile.errors import parse_image_size
+
 from . import options as opt
 from .arguments import (
     calibration_options,
@@ -89,10 +91,12 @@ def export(
     Each artifact comes with its manifest, its recipe and its goldens. If a gate fails, the artifacts stay, so that you
     can look into them.
     """
+    sizes = tuple(parse_image_size(one, "--more-size") for one in more_sizes or ()) or None
     coreml = _list_coreml_options(deployment_target, input_kind, no_classifier, layout, block)
     onnx = {"opset": ("--opset", opset), "dynamic_batch": ("--static-batch", False if static_batch else None)}
-    executorch = _list_executorch_options(stem, head, more_sizes, etrecord, bundled)
-    options = target_options(target, {"coreml": coreml, "onnx": onnx, "executorch": executorch})
+    executorch = _list_executorch_options(stem, head, etrecord, bundled)
+    sized = {"more_sizes": ("--more-size", sizes)}
+    options = target_options(target, {"coreml": coreml | sized, "onnx": onnx, "executorch": executorch | sized})
     delegated = None if require_delegated is None else parse_share("--require-delegated", require_delegated)
     given = (
         model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model, labels=labels, size=size)
@@ -129,16 +133,12 @@ def _list_coreml_options(
 
 
 def _list_executorch_options(
-    stem: opt.Stem, head: opt.Head, more_sizes: opt.MoreSizes, etrecord: opt.ETRecord, bundled: opt.Bundled
+    stem: opt.Stem, head: opt.Head, etrecord: opt.ETRecord, bundled: opt.Bundled
 ) -> dict[str, tuple[str, object]]:
     """Return the options of ExecuTorch, each with its name on the command line."""
-    from shvit_mobile.errors import parse_size
-
-    others = tuple(parse_size(one, "--more-size") for one in more_sizes or ())
     return {
         "stem": ("--stem", stem),
         "head": ("--head", head),
-        "more_sizes": ("--more-size", others or None),
         "etrecord": ("--etrecord", etrecord or None),
         "bundled": ("--bundled", bundled or None),
     }

@@ -222,6 +222,7 @@ def _describe_manifest(manifest: Manifest) -> dict[str, object]:
         "checkpoint": manifest.model.checkpoint_sha256,
         "labels": _format_labels(manifest.labels) if manifest.labels else None,
         **_describe_preprocessing(manifest.preprocessing),
+        "all sizes": ", ".join(f"{format_size(one.size)} ({one.method})" for one in manifest.sizes) or None,
         "input": f"{inputs.name}: {inputs.kind}, {inputs.values}, {inputs.dtype} {tuple(inputs.shape)}",
         "outputs": ", ".join(f"{name}{shapes.get(name, '')}" for name in names if name),
         "int8 layers": manifest.inventory.quantized_layers,
@@ -240,6 +241,7 @@ def _describe_preprocessing(preprocessing: Preprocessing) -> dict[str, object]:
     return {
         "image size": format_size(preprocessing.size),
         "resize, filter": f"{preprocessing.resize_mode}, {preprocessing.interpolation}",
+        "padding": preprocessing.padding and f"{preprocessing.padding}, {preprocessing.padding_value}",
         "crop": f"{preprocessing.crop_ratio:g}",
         "channels": preprocessing.channel_order,
         "mean, std": f"{preprocessing.mean}, {preprocessing.std}",

@@ -180,7 +180,7 @@ Input = Annotated[
 ]
 DeploymentTarget = Annotated[
     Literal["iOS15", "iOS16", "iOS17", "iOS18", "iOS26"] | None,
-    option(TARGET_PANEL, "coreml: the oldest system that must run the model (default: iOS17)."),
+    option(TARGET_PANEL, "coreml: the oldest system that must run the model (default: iOS17; iOS18 with --more-size)."),
 ]
 NoClassifier = Annotated[bool, option(TARGET_PANEL, "coreml: return logits without class names.", "--no-classifier")]
 Layout = Annotated[
@@ -237,7 +237,8 @@ MoreSizes = Annotated[
     list[str] | None,
     option(
         TARGET_PANEL,
-        "xnnpack: another image size that the program of a classifier takes, too, with the same weights; repeatable.",
+        "xnnpack, coreml: another image size that the artifact of a classifier takes, too, with the same weights; "
+        "repeatable. Core ML needs iOS 18 for it.",
         "--more-size",
         metavar="384|384x512",
     ),

@@ -198,7 +198,7 @@ def get_first_line(reason: Exception) -> str:
     return str(reason).strip().partition("\n")[0].removesuffix(".") or type(reason).__name__
 
 
-def parse_size(text: str, name: str, example: str | None = None) -> tuple[int, int]:
+def parse_image_size(text: str, name: str, example: str | None = None) -> tuple[int, int]:
     """Return (height, width) of "224" or "192x160".
 
     Args:

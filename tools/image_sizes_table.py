@@ -37,7 +37,8 @@ from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.report.charts.svg import AxisScale, create_element
 from shvit_mobile.runtimes.executorch import load_program
-from shvit_mobile.targets.executorch import ExecuTorchOptions, build, list_sizes
+from shvit_mobile.targets.executorch import ExecuTorchOptions, build
+from shvit_mobile.targets.image_sizes import list_sizes
 
 # The stride of the first stage with attention, whose positions are the tokens.
 STRIDE = 32
@@ -149,7 +150,7 @@ def measure_costs(variant: str, sides: list[int], programs: dict[Precision, Path
 def list_methods(sides: list[int]) -> list[str]:
     """Return the method of each size."""
     first, *others = ((side, side) for side in sides)
-    return [one.method for one in list_sizes(first, ExecuTorchOptions(more_sizes=tuple(others)))] or [DEFAULT_METHOD]
+    return [one.method for one in list_sizes(first, tuple(others), DEFAULT_METHOD)] or [DEFAULT_METHOD]
 
 
 def count_squared_macs(model: Any, side: int) -> float:

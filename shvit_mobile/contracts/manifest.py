@@ -239,11 +239,11 @@ def find_samples_fault(samples: tuple[OutputSamples, ...], maps: tuple[OutputMap
 
 
 class InputSize(Contract):
-    """One of several image sizes that an ExecuTorch program takes: each has a method, and they share the weights.
+    """One of several image sizes that an artifact takes: each has a method, and they share the weights.
 
     Attributes:
         size: (height, width) in pixels.
-        method: The method of the program.
+        method: The method of an ExecuTorch program, or the function of a Core ML package.
         golden: What it computed at export.
     """
 
@@ -263,9 +263,10 @@ class Manifest(Document):
     """The manifest of an artifact: `ARTIFACT.manifest.json`.
 
     Version 1.0 has no `task`: all artifacts were classifiers. `labels` is empty for the task "features". `detection`
-    says how the maps of a detector become boxes; other tasks have none. `sizes` lists the image sizes of a program with
-    several methods, and is empty for one size. All other fields are about `preprocessing.size`, which is the first of
-    them in the file; see `select_size`.
+    says how the maps of a detector become boxes; other tasks have none.
+    `sizes` lists the image sizes of an ExecuTorch program with several methods, or of a Core ML package with several
+    functions, and is empty for one size. All other fields are about `preprocessing.size`, which is the first of them in
+    the file; see `select_size`.
     """
 
     NAME = "manifest"
@@ -354,7 +355,7 @@ class Manifest(Document):
         sizes, methods = ({getattr(one, name) for one in self.sizes} for name in ("size", "method"))
         if not self.sizes:
             return ""
-        if self.target != "executorch" or self.task != "classify":
+        if self.target not in ("executorch", "coreml") or self.task != "classify":
             return f"{self.target} has one size for the task {self.task}"
         if not len(sizes) == len(methods) == len(self.sizes):
             return "two are the same, or have the same method"
@@ -389,7 +390,7 @@ class Manifest(Document):
 
     @property
     def method(self) -> str:
-        """The method of an ExecuTorch program for images of `preprocessing.size`."""
+        """The method of an ExecuTorch program, or the listed function of a package, for `preprocessing.size`."""
         return next((one.method for one in self.sizes if one.size == self.preprocessing.size), DEFAULT_METHOD)
 
     def select_size(self, size: tuple[int, int]) -> Self:

@@ -58,7 +58,7 @@ from shvit_mobile.progress import StepCallback
 from shvit_mobile.quantize.layers import check_recipe_layers
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, load_recipe
 from shvit_mobile.report.model_card import CARD_FILE, UNKNOWN_LICENSE, check_card, check_license, render_model_card
-from shvit_mobile.targets.capabilities import HARDWARE_REQUIREMENTS, NEAREST_PRECISIONS, list_unsupported
+from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS, list_requirements, list_unsupported
 from shvit_mobile.targets.delegation import describe_delegation_shortfall
 from shvit_mobile.targets.executorch import ExecuTorchOptions
 from shvit_mobile.targets.target_options import TargetOptions
@@ -548,11 +548,7 @@ def conclude(
         for artifact in artifacts
         for sentence in list_unsupported(artifact.manifest.recipe, artifact.manifest.qualified_target)
     )
-    needs = (
-        f"{artifact.path.name} needs {HARDWARE_REQUIREMENTS[key]}."
-        for artifact in artifacts
-        if (key := (artifact.manifest.qualified_target, artifact.manifest.precision)) in HARDWARE_REQUIREMENTS
-    )
+    needs = (sentence for artifact in artifacts for sentence in list_requirements(artifact.manifest))
     calibrated = {artifact.manifest.recipe.precision: artifact.manifest.recipe for artifact in artifacts}
     calibration = (
         sentence

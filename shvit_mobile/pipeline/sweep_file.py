@@ -18,7 +18,7 @@ from shvit_mobile.contracts.files import read_text
 from shvit_mobile.contracts.fingerprints import compute_sha256
 from shvit_mobile.contracts.manifest import DELEGATES, TARGET_SUFFIXES, TASKS, Delegate, Target, Task, qualify_target
 from shvit_mobile.contracts.recipe import PRECISIONS, Precision
-from shvit_mobile.errors import InvalidConfig, InvalidValue, parse_choice, parse_size
+from shvit_mobile.errors import InvalidConfig, InvalidValue, parse_choice, parse_image_size
 from shvit_mobile.pipeline.defaults import CALIBRATION_COUNT, DEFAULT_PRECISIONS
 from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS
 from shvit_mobile.versions import get_package_versions
@@ -175,7 +175,7 @@ def plan_sweep(sweep: SweepFile, folder: Path) -> SweepPlan:
                 checkpoint=None if entry.path == DEMO else _resolve(entry.path, folder),
                 label=entry.path,
                 model=entry.model,
-                size=None if size is None else parse_size(size, "A size of `sizes`", 'sizes = ["192x160"]'),
+                size=None if size is None else parse_image_size(size, "A size of `sizes`", 'sizes = ["192x160"]'),
                 task=parse_choice(task, TASKS, "task"),
                 target=target,
                 delegate=delegate,

@@ -33,7 +33,10 @@ PredictFunction = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class CoreMLRunner:
-    """A loaded Core ML artifact; a `Runner` whose execution is "native" on macOS and "reference" elsewhere."""
+    """A loaded Core ML artifact; a `Runner` whose execution is "native" on macOS and "reference" elsewhere.
+
+    Images of another size that the manifest lists run in the function of that size, which is loaded the first time.
+    """
 
     execution: Execution
     engine: str
@@ -50,10 +53,10 @@ class CoreMLRunner:
         self._package = OpenedPackage(artifact.path)
         if CORE_ML_AVAILABLE:
             self.execution, self.engine = "native", f"Core ML on macOS {platform.mac_ver()[0]}"
-            self._predict = make_native_predictor(self._package.path)
         else:
             self.execution, self.engine = "reference", REFERENCE_ENGINE
-            self._predict = _make_reference_predictor(artifact, self._package.path)
+        self._predictors = dict[tuple[int, int], PredictFunction]()
+        self._get_predictor(artifact.manifest)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the logits of images; see `Runner.run`."""
@@ -61,11 +64,11 @@ class CoreMLRunner:
 
     def run_outputs(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Compute the outputs of images; Core ML predicts one image at a time."""
-        manifest = self._artifact.manifest
         check_size(self._artifact, pixels)
+        manifest = self._artifact.manifest.select_size((pixels.shape[1], pixels.shape[2]))
         if len(pixels) == 0:
             return allocate_outputs(manifest, 0)
-        computed = self._predict({manifest.input.name: prepare_images(manifest, pixels)})
+        computed = self._get_predictor(manifest)({manifest.input.name: prepare_images(manifest, pixels)})
         if missing := next((name for name in manifest.output.names if name not in computed), None):
             raise build_mismatch_error(f"{self._artifact.path} gives {', '.join(computed)}, no '{missing}'.")
         # Core ML itself returns a list of arrays, each with a batch of one.
@@ -75,6 +78,22 @@ class CoreMLRunner:
         }
         check_outputs(self._artifact, outputs, len(pixels))
         return outputs
+
+    def _get_predictor(self, manifest: Manifest) -> PredictFunction:
+        """Return what predicts images of a manifest's size."""
+        size, function = manifest.preprocessing.size, get_function(manifest)
+        if size not in self._predictors:
+            self._predictors[size] = (
+                make_native_predictor(self._package.path, function)
+                if CORE_ML_AVAILABLE
+                else _make_reference_predictor(self._artifact, self._package.path, function)
+            )
+        return self._predictors[size]
+
+
+def get_function(manifest: Manifest) -> str | None:
+    """Return the function of a package for images of `preprocessing.size`; None if it has one function for one size."""
+    return manifest.method if manifest.sizes else None
 
 
 def prepare_images(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[Any]:
@@ -87,8 +106,8 @@ def prepare_images(manifest: Manifest, pixels: NDArray[np.uint8]) -> NDArray[Any
     return pixels if manifest.preprocessing.channel_order == "rgb" else pixels[..., ::-1]
 
 
-def _make_reference_predictor(artifact: Artifact, package: Path) -> PredictFunction:
-    program = CoreMLProgram(package)
+def _make_reference_predictor(artifact: Artifact, package: Path, function: str | None) -> PredictFunction:
+    program = CoreMLProgram(package, function=function)
     if artifact.manifest.input.name not in program.inputs:
         raise build_mismatch_error(
             f"{artifact.path} takes {', '.join(program.inputs)}, no '{artifact.manifest.input.name}'."
@@ -96,12 +115,12 @@ def _make_reference_predictor(artifact: Artifact, package: Path) -> PredictFunct
     return program if program.not_batchable_reason is None else WorkerPool(program)
 
 
-def make_native_predictor(package: Path) -> PredictFunction:
-    """Return Core ML's own prediction of a batch, one image at a time.
+def make_native_predictor(package: Path, function: str | None = None) -> PredictFunction:
+    """Return Core ML's own prediction of a batch, one image at a time, in a function (default: the package's own).
 
     Its one input has a first axis of images: uint8 arrays (images, height, width, 3) become Pillow images.
     """
-    model = load_mlmodel(package)
+    model = load_mlmodel(package, function)
 
     def predict(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         ((name, images),) = inputs.items()
@@ -115,9 +134,9 @@ def make_native_predictor(package: Path) -> PredictFunction:
     return predict
 
 
-def load_mlmodel(package: Path) -> Any:
+def load_mlmodel(package: Path, function: str | None = None) -> Any:
     models = import_library("coremltools.models", "It runs Core ML on macOS.")
     try:
-        return models.MLModel(str(package))
+        return models.MLModel(str(package), function_name=function)
     except Exception as reason:
         raise BadArtifact(f"Core ML cannot load {package}: {reason}", hint="Export it again.") from reason

@@ -14,7 +14,7 @@ InputKind = Literal["image", "tensor"]
 class BuildResult:
     """Fields of the manifest; `versions` has the tools that this target used, `etrecord` the ETRecord if asked.
 
-    `sizes` has the image sizes of a program with several methods.
+    `sizes` has the image sizes of a program with several methods or functions.
     """
 
     input: InputContract

@@ -1,6 +1,6 @@
 """The parts of a recipe that a target does not support, why, and what it does instead."""
 
-from shvit_mobile.contracts.manifest import QualifiedTarget
+from shvit_mobile.contracts.manifest import Manifest, QualifiedTarget
 from shvit_mobile.contracts.recipe import FLOAT_KINDS, INT8_ARITHMETIC, PALETTE_PRECISIONS, Precision, Recipe
 
 _ONLY_CONVOLUTION_RANGES = "a recipe has ranges only of dense convolutions"
@@ -44,6 +44,15 @@ HARDWARE_REQUIREMENTS: dict[tuple[QualifiedTarget, Precision], str] = {
     ("executorch", "fp16"): "a CPU with fp16 arithmetic (ARMv8.2 or newer: Cortex-A55, Cortex-A75, Apple A11); on an "
     "older one it does not load",
 }
+
+
+def list_requirements(manifest: Manifest) -> list[str]:
+    """Return one sentence for each thing that an artifact needs to load, where some phones in use do not have it."""
+    needs = [HARDWARE_REQUIREMENTS.get((manifest.qualified_target, manifest.precision))]
+    if manifest.target == "coreml" and manifest.sizes:
+        needs.append("iOS 18 or macOS 15: each of its sizes is a function of the package, and older ones run none")
+    return [f"{manifest.artifact.name} needs {need}." for need in needs if need]
+
 
 # Why a target keeps a kind in float that the recipe has in int8 (default: ONLY_CONVOLUTION_RANGES).
 _FLOAT_KIND_REASONS: dict[tuple[QualifiedTarget, str], str] = {

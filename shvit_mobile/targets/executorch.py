@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from shvit_mobile.contracts.artifact import format_size
 from shvit_mobile.contracts.input_layout import BLOCK_SIZE, count_blocks
 from shvit_mobile.contracts.manifest import (
     DEFAULT_METHOD,
@@ -20,9 +19,7 @@ from shvit_mobile.contracts.manifest import (
     UNPROVEN_DELEGATES,
     Delegate,
     InputContract,
-    InputSize,
 )
-from shvit_mobile.contracts.preprocessing import Preprocessing
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.deploy.exporting import export_model, share_node_histories
 from shvit_mobile.deploy.form import DeployForm
@@ -35,8 +32,6 @@ from shvit_mobile.deploy.xnnpack_form import rewrite_graph, rewrite_modules
 from shvit_mobile.errors import (
     BadRecipe,
     ConflictingParameters,
-    InvalidValue,
-    NotSupported,
     VerificationFailed,
     parse_choice,
 )
@@ -44,6 +39,7 @@ from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.quiet import import_library, silence_libraries
 from shvit_mobile.targets import build_result, coreml_delegate
 from shvit_mobile.targets.build_result import BuildResult
+from shvit_mobile.targets.image_sizes import check_more_sizes, check_sized_model, format_sizes_suffix, list_sizes
 from shvit_mobile.targets.pte import inspect_program
 from shvit_mobile.targets.target_options import TargetOptions
 from shvit_mobile.targets.xnnpack_stem import convert_stem_to_pixel_pairs
@@ -118,10 +114,7 @@ class ExecuTorchOptions(TargetOptions):
                     hint="Leave one of them out.",
                     parameter=name,
                 )
-        for size in self.more_sizes:
-            Preprocessing(size=size)
-        if len(set(self.more_sizes)) < len(self.more_sizes):
-            raise InvalidValue("`more_sizes` has a size twice.", hint="Give each once.", parameter="more_sizes")
+        check_more_sizes(self.more_sizes)
         if self.more_sizes and self.side_suffixes:
             raise ConflictingParameters(
                 "`more_sizes` is given with `etrecord` or `bundled`.",
@@ -142,25 +135,11 @@ class ExecuTorchOptions(TargetOptions):
     @property
     def suffix(self) -> str:
         stem = {"plain": "", "space-to-depth": "-blocks"}[self.stem]
-        sizes = "".join(f"-{format_size(size)}" for size in self.more_sizes)
-        more = f"-and{sizes}" if sizes else ""
-        return stem + {"auto": "", "float": "-head32", "int8-dynamic": "-head8"}[self.head] + more
+        head = {"auto": "", "float": "-head32", "int8-dynamic": "-head8"}[self.head]
+        return stem + head + format_sizes_suffix(self.more_sizes)
 
     def check_model(self, trained: TrainedModel) -> None:
-        """Raise `InvalidConfig` if the model cannot be exported for more than one size, or has one of them."""
-        if self.more_sizes and (trained.task != "classify" or not trained.family.has_any_size):
-            raise NotSupported(
-                f"`more_sizes` is given for {trained.variant} with the task {trained.task}.",
-                why="Programs for several sizes are classifiers whose modules compute the same at every size: SHViT's.",
-                hint="Export a program for each size.",
-                parameter="more_sizes",
-            )
-        if trained.preprocessing.size in self.more_sizes:
-            raise InvalidValue(
-                f"`more_sizes` has the model's own size, {format_size(trained.preprocessing.size)}.",
-                hint="Give the others only.",
-                parameter="more_sizes",
-            )
+        check_sized_model(trained, self.more_sizes)
 
 
 def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchOptions) -> BuildResult:
@@ -187,7 +166,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         )
     options.check_precision(recipe.precision)
     packages, etrecord = ["executorch", "torch", "torchao"], None
-    sizes = list_sizes(deployed.trained.preprocessing.size, options)
+    sizes = list_sizes(deployed.trained.preprocessing.size, options.more_sizes, DEFAULT_METHOD)
     if options.delegate == "coreml":
         package = coreml_delegate.write_program(deployed, recipe, path)
         contract = package.input
@@ -221,14 +200,6 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         etrecord=etrecord,
         sizes=sizes,
     )
-
-
-def list_sizes(first: tuple[int, int], options: ExecuTorchOptions) -> tuple[InputSize, ...]:
-    """Return the sizes of a program with their methods, the model's own first; none for a program of one size."""
-    if not options.more_sizes:
-        return ()
-    others = (InputSize(size=size, method=f"{DEFAULT_METHOD}_{format_size(size)}") for size in options.more_sizes)
-    return InputSize(size=first, method=DEFAULT_METHOD), *others
 
 
 def _build_method(

@@ -78,11 +78,12 @@ def _read_onnx_facts(path: Path) -> dict[str, Any]:
 
 def _read_coreml_facts(path: Path) -> dict[str, Any]:
     """Return what a Core ML package holds, or that in a program, as `_read_onnx_facts` does."""
-    from shvit_mobile.targets.coreml.spec.package import MLPackage
+    from shvit_mobile.targets.coreml.spec.package import MLPackage, find_description
 
-    package = OpenedPackage(path)
-    description = MLPackage(package.path).model.description
-    known = _parse(description.metadata.userDefined.get("shvit-mobile"))
+    opened = OpenedPackage(path)
+    package = MLPackage(opened.path)
+    description = find_description(package)
+    known = _parse(package.model.description.metadata.userDefined.get("shvit-mobile"))
     facts = known if isinstance(known, dict) else {}
     return {
         "number of classes": facts.get("classes"),

@@ -205,7 +205,11 @@ ARGUMENTS: dict[str, tuple[Args, str]] = {
     "another variant": (("export", "--checkpoint", "$", *ONNX, "--model", "shvit_s2"), "tensors of shvit_s2"),
     "variant of nothing": (("export", *ONNX, "--model", "shvit_s2"), "without --checkpoint.*--checkpoint shvit_s2"),
     "size in words": (("export", "--checkpoint", "$", *ONNX, "--size", "large"), "--size is 'large'.*--size 192x160"),
-    "more sizes for ONNX": (("export", *ONNX, "--more-size", "64"), "--more-size is given without --target executorch"),
+    "more sizes for ONNX": (("export", *ONNX, "--more-size", "64"), "without --target coreml or --target executorch"),
+    "more sizes for an old iOS": (
+        ("export", "--target", "coreml", "--more-size", "64", "--deployment-target", "iOS17"),
+        "--more-size is given with --deployment-target iOS17.*since iOS18",
+    ),
     "more sizes in words": (
         ("export", "--target", "executorch", "--more-size", "big"),
         "--more-size is 'big'.*--more-size 192x160",

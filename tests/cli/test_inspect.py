@@ -190,3 +190,24 @@ def test_only_core_ml_packages_have_a_compute_plan(exported: ExportedFiles, call
     refused = call("inspect", exported.artifact("onnx"), "--compute-plan")
     assert refused.exit_code == 2
     assert "Only Core ML packages" in refused.stderr
+
+
+def test_inspect_and_benchmark_say_which_sizes_there_are_and_which_is_measured(
+    world: SharedFiles, tmp_path: Path, call: Call
+) -> None:
+    export = call(
+        *("export", "--checkpoint", world.checkpoint, "--target", "executorch", "--target", "onnx", "--size", "32"),
+        *("--resize", "letterbox", "--padding", "end", "--padding-value", "7", "8", "9", "--more-size", "48x32"),
+        *("--out", tmp_path),
+    )
+    assert export.exit_code == 0, export.output
+    (program,), (single,) = tmp_path.glob("*.pte"), tmp_path.glob("*.onnx")
+    shown = call("inspect", program)
+    assert "32x32 (forward), 48x32 (forward_48x32)" in " ".join(shown.stdout.split())
+    assert "end, (7, 8, 9)" in shown.stdout
+    assert "forward" not in call("inspect", single).stdout
+    raced = call("benchmark", program, single, "--rounds", 1, "--iterations", 1, "--warm-up", 0, "--no-roofs")
+    assert raced.exit_code == 0, raced.output
+    notes = " ".join(raced.stderr.split())
+    assert f"{program.name} takes images of 32x32, 48x32; it is measured at 32x32 only." in notes
+    assert f"{single.name} takes" not in notes

@@ -159,10 +159,15 @@ def test_the_sizes_of_a_program_do_not_contradict_each_other(sizes: tuple[InputS
         Manifest.parse(build_program(*sizes).model_dump_json(), "a.json")
 
 
-def test_several_sizes_have_the_first_and_only_programs_have_them() -> None:
+def test_several_sizes_have_the_first_and_only_programs_and_packages_have_them() -> None:
+    program = build_program(OTHER_SIZE)
+    renamed = program.artifact.model_copy(update={"name": "a.onnx"})
     for manifest in (
         build_program().model_copy(update={"sizes": (OTHER_SIZE,)}),
-        build_manifest(EXPORTS[0]).model_copy(update={"sizes": (InputSize(size=(224, 224), method="main"),)}),
+        program.model_copy(update={"target": "onnx", "artifact": renamed, "delegation": None, "drift": None}),
     ):
         with pytest.raises(BadArtifact, match="sizes: "):
             Manifest.parse(manifest.model_dump_json(), "a.json")
+    package = build_manifest(EXPORTS[0])
+    own, other = (InputSize(size=size, method=f"main{size[0]}") for size in (package.preprocessing.size, (96, 128)))
+    assert Manifest.parse(package.model_copy(update={"sizes": (own, other)}).model_dump_json(), "a.json").sizes

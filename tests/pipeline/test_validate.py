@@ -6,23 +6,35 @@ from pathlib import Path
 
 import pytest
 
+from shvit_mobile.contracts.manifest import Target
 from shvit_mobile.errors import ConflictingParameters, InvalidValue
 from shvit_mobile.pipeline.export import ExportConfig, export
 from shvit_mobile.pipeline.validate import ValidateConfig, validate
+from shvit_mobile.targets.coreml import CoreMLOptions
 from shvit_mobile.targets.executorch import ExecuTorchOptions
+from shvit_mobile.targets.target_options import TargetOptions
 from tests.builders import build_random_shvit, build_trained_model, write_picture_folder
 from tests.programs import SMALL
 
 
-def test_a_program_for_several_sizes_is_compared_at_each(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("target", "options"),
+    [
+        ("executorch", ExecuTorchOptions(more_sizes=((96, 80),))),
+        ("coreml", CoreMLOptions(more_sizes=((96, 80),))),
+    ],
+)
+def test_a_program_for_several_sizes_is_compared_at_each(
+    target: Target, options: TargetOptions, tmp_path: Path
+) -> None:
     trained = build_trained_model(build_random_shvit(SMALL), size=(64, 64))
     pictures = write_picture_folder(tmp_path / "pictures", count=4, size=(110, 130))
-    options = ExecuTorchOptions(more_sizes=((96, 80),))
     exported = export(
         ExportConfig(
             checkpoint=trained,
-            targets=["executorch"],
-            options={"executorch": options},
+            targets=[target],
+            precisions=["fp32"],
+            options={target: options},
             validation=pictures,
             out=tmp_path,
         )
@@ -31,6 +43,7 @@ def test_a_program_for_several_sizes_is_compared_at_each(tmp_path: Path) -> None
     assert f"{artifact.path.name} was compared at 64 only. For its other sizes: shvit-mobile validate --size." in (
         exported.notes
     )
+    assert any("needs iOS 18" in note for note in exported.notes) == (target == "coreml")
     before = artifact.manifest
 
     def compare_at(size: tuple[int, int], *, write: bool = False) -> float:

@@ -130,12 +130,13 @@ def test_images_that_do_not_run_at_once_run_in_processes(network, tmp_path):
     )
     runner, pixels = CoreMLRunner(build_artifact(package)), draw_pictures(4)
     logits = runner.run(pixels)
-    assert isinstance(runner._predict, WorkerPool)
-    assert runner._predict._pool._processes
+    (pool,) = runner._predictors.values()
+    assert isinstance(pool, WorkerPool)
+    assert pool._pool._processes
     np.testing.assert_allclose(
         logits, compute_expected(network, convert_to_raw_input(pixels)).clip(0), rtol=1e-4, atol=1e-3
     )
-    runner._predict.close()
+    pool.close()
 
 
 def test_no_images_give_no_logits(packages):
@@ -188,7 +189,7 @@ class FakeMLModel:
 def test_core_ml_predicts_one_image_at_a_time_in_the_runner_and_the_benchmark(kind, packages, monkeypatch):
     model = FakeMLModel()
     monkeypatch.setattr(coreml, "CORE_ML_AVAILABLE", True)
-    monkeypatch.setattr(coreml, "load_mlmodel", lambda package: model)
+    monkeypatch.setattr(coreml, "load_mlmodel", lambda package, function: model)
     package = packages["rgb" if kind == "image" else "tensor"]
     logits = CoreMLRunner(build_artifact(package, kind=kind, classes=1)).run(draw_pictures(2))
     assert logits.shape == (2, 1)

@@ -71,9 +71,9 @@ class ProgramInput:
         return shape[0] if several else None
 
 
-def read_inputs(model: Any, function: Any) -> dict[str, ProgramInput]:
-    """Return the inputs of a program's function by name; `model` says which are images."""
-    feature_types = {feature.name: feature.type for feature in model.description.input}
+def read_inputs(description: Any, function: Any) -> dict[str, ProgramInput]:
+    """Return the inputs of a program's function by name; its description says which are images."""
+    feature_types = {feature.name: feature.type for feature in description.input}
     return {value.name: _read_input(value, feature_types.get(value.name)) for value in function.inputs}
 
 

@@ -21,7 +21,7 @@ from shvit_mobile.runtimes.mil.features import ProgramInput, read_inputs
 from shvit_mobile.runtimes.mil.operations import ProgramStep, StepBinder, assign_lifetimes
 from shvit_mobile.runtimes.mil.operators import OPERATORS
 from shvit_mobile.runtimes.mil.qdq_fusion import fuse_quantize_dequantize
-from shvit_mobile.targets.coreml.spec.package import MLPackage, find_entry_block
+from shvit_mobile.targets.coreml.spec.package import MLPackage, find_description, find_entry_block
 from shvit_mobile.targets.coreml.spec.proto import import_messages
 from shvit_mobile.threads import choose_batch_size
 
@@ -39,32 +39,34 @@ class CoreMLProgram:
         mode: "fp32" and "fp64" compute every float in that precision; "fp16" computes in fp32 and rounds each value
             that the program declares as fp16.
         path: The package.
+        function: The function of the package that was asked for; None for that which runs by default.
         inputs: The inputs by name.
         outputs: The names of the outputs.
         operators: The number of operators of each type, without constants.
         not_batchable_reason: The first operator that cannot run many images at once, and why; None if all can.
     """
 
-    def __init__(self, path: AnyPath, *, mode: ComputeMode | None = None) -> None:
+    def __init__(self, path: AnyPath, *, mode: ComputeMode | None = None, function: str | None = None) -> None:
         """Read the package and decode its constants.
 
         Args:
             path: The package.
             mode: The precision (default: "fp16" if the program declares fp16 values, otherwise "fp32").
+            function: The function (default: that which runs by default).
 
         Raises:
-            BadArtifact: If the package is missing, damaged or not an ML Program.
+            BadArtifact: If the package is missing, damaged or not an ML Program, or has no such function.
             UnsupportedOperator: If the executor does not implement one of its operators.
         """
         package = MLPackage(Path(path))
-        function, block = find_entry_block(package)
+        entry, block = find_entry_block(package, function)
         operations = list(block.operations)
         self.operators = Counter(operation.type for operation in operations if operation.type != "const")
         _check_operators(self.operators, package.path)
         self.mode: ComputeMode = mode or ("fp16" if declares_fp16(operations) else "fp32")
-        self.inputs: dict[str, ProgramInput] = read_inputs(package.model, function)
+        self.inputs: dict[str, ProgramInput] = read_inputs(find_description(package, function), entry)
         self.outputs: tuple[str, ...] = tuple(block.outputs)
-        self.path = package.path
+        self.path, self.function = package.path, function
         self._real = torch.float64 if self.mode == "fp64" else torch.float32
         self._constants, self._steps = self._bind_steps(operations, package)
         self._batched_steps, self.not_batchable_reason = self._batch_steps()

@@ -35,7 +35,7 @@ class WorkerPool:
             processes or count_processors(),
             mp_context=get_context("spawn"),  # a fork would inherit torch's locks without its threads
             initializer=_load_worker_program,
-            initargs=(program.path, program.mode),
+            initargs=(program.path, program.mode, program.function),
         )
 
     def __call__(self, inputs: Mapping[str, ArrayOrTensor] | ArrayOrTensor) -> dict[str, Any]:
@@ -64,11 +64,11 @@ class WorkerPool:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _load_worker_program(path: Path, mode: ComputeMode) -> None:
+def _load_worker_program(path: Path, mode: ComputeMode, function: str | None) -> None:
     global _program
     die_with_parent()
     torch.set_num_threads(1)
-    _program = CoreMLProgram(path, mode=mode)
+    _program = CoreMLProgram(path, mode=mode, function=function)
 
 
 def _run_worker(image: Mapping[str, ArrayOrTensor]) -> dict[str, Any]:

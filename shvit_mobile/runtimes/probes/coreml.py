@@ -15,7 +15,7 @@ from torch import Tensor
 
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.deploy.wiring import Call
-from shvit_mobile.runtimes.coreml import REFERENCE_ENGINE, prepare_images
+from shvit_mobile.runtimes.coreml import REFERENCE_ENGINE, get_function, prepare_images
 from shvit_mobile.runtimes.mil.program import ComputeMode, CoreMLProgram, declares_fp16
 from shvit_mobile.runtimes.probes.alignment import Operation, locate_points, map_values_to_layers
 from shvit_mobile.runtimes.probes.protocols import ObservedValue, ValueCallback
@@ -49,8 +49,9 @@ class CoreMLActivationProbe:
             UnsupportedOperator: If the executor does not implement one of its operators.
         """
         self._artifact, self._package = artifact, OpenedPackage(artifact.path)
-        self._program = CoreMLProgram(self._package.path)
-        operations = _describe_operations(list_operations(MLPackage(self._package.path)))
+        function = get_function(artifact.manifest)
+        self._program = CoreMLProgram(self._package.path, function=function)
+        operations = _describe_operations(list_operations(MLPackage(self._package.path), function))
         self.locations = locate_points(operations, points, artifact.path)
         self._names = {location.value: location.point.name for location in self.locations}
 
@@ -84,7 +85,7 @@ class CoreMLActivationObserver:
         self._artifact, self._package = artifact, OpenedPackage(artifact.path)
         self._programs = dict[ComputeMode, CoreMLProgram]()
         package = MLPackage(self._package.path)
-        operations = list_operations(package)
+        operations = list_operations(package, get_function(artifact.manifest))
         self.computes_in_fp16 = declares_fp16(operations)
         described = _describe_operations(operations)
         layers = map_values_to_layers(described, locate_points(described, points, artifact.path))
@@ -106,7 +107,8 @@ class CoreMLActivationObserver:
 
     def _get_program(self, mode: ComputeMode) -> CoreMLProgram:
         if mode not in self._programs:
-            self._programs[mode] = CoreMLProgram(self._package.path, mode=mode)
+            function = get_function(self._artifact.manifest)
+            self._programs[mode] = CoreMLProgram(self._package.path, mode=mode, function=function)
         return self._programs[mode]
 
     def _observe(self, on_value: ValueCallback, name: str, value: Tensor, *, rounds: bool) -> Tensor | None:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from shvit_mobile.contracts.manifest import OutputContract
 from shvit_mobile.contracts.outputs import check_overwrite
@@ -13,9 +14,12 @@ from shvit_mobile.quantize.weights import WEIGHT_ONLY_PRECISIONS
 from shvit_mobile.targets.build_result import BuildResult, build_input_contract
 from shvit_mobile.targets.coreml.convert import LABEL, PROBABILITIES, convert_to_program
 from shvit_mobile.targets.coreml.describe import write_model_descriptions
+from shvit_mobile.targets.coreml.functions import merge_packages
 from shvit_mobile.targets.coreml.inventory import read_inventory
 from shvit_mobile.targets.coreml.options import INPUT_NAMES, CoreMLOptions
 from shvit_mobile.targets.coreml.package import write_package
+from shvit_mobile.targets.coreml.spec.package import DEFAULT_FUNCTION
+from shvit_mobile.targets.image_sizes import list_sizes
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", *WEIGHT_ONLY_PRECISIONS)
 
@@ -26,6 +30,8 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
     "fp16" computes and stores everything except the outputs in fp16. "int8" runs the recipe's convolutions in int8 and
     everything else in fp16. "int8-weights" stores weights of more than 2,048 elements as int8, with one scale per
     output channel, and computes in fp16; palettes store them as indices into one palette per weight.
+
+    A package for several sizes has a function for each, which is the program of a package for that size alone.
 
     Args:
         deployed: The model; for an image input it must take pixels.
@@ -41,20 +47,36 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptio
         ToolMissing: If coremltools is not installed.
     """
     options.check_precision(recipe.precision)
+    options.check_model(deployed.trained)
     _check_input(deployed, options)
     if deployed.trained.task != "classify":
         options = replace(options, classifier=False)
     check_overwrite(path, overwrite=False)
-    with convert_to_program(deployed, recipe, options) as converted:
-        write_model_descriptions(converted, deployed, recipe, options)
-        write_package(converted.model, converted.weights, path)
+    sizes = list_sizes(deployed.trained.preprocessing.size, options.more_sizes, DEFAULT_FUNCTION)
+    if not sizes:
+        _write_program(deployed, recipe, path, options)
+    else:
+        with TemporaryDirectory() as folder:
+            packages = {one.method: Path(folder, f"{one.method}.mlpackage") for one in sizes}
+            for one in sizes:
+                _write_program(deployed.resize(one.size), recipe, packages[one.method], options)
+            merge_packages(packages, path)
+    recorded = {name: value for name, value in asdict(options).items() if name != "more_sizes"}  # they have a field
     return BuildResult(
         input=build_input_contract(deployed, INPUT_NAMES[options.input], kind=options.input),
         output=_build_output_contract(deployed, options),
         inventory=read_inventory(path),
         versions={"coremltools": version("coremltools")},
-        options=asdict(options),
+        options=recorded,
+        sizes=sizes,
     )
+
+
+def _write_program(deployed: DeployForm, recipe: Recipe, path: Path, options: CoreMLOptions) -> None:
+    """Write a package for the size of a deploy form."""
+    with convert_to_program(deployed, recipe, options) as converted:
+        write_model_descriptions(converted, deployed, recipe, options)
+        write_package(converted.model, converted.weights, path)
 
 
 def _check_input(deployed: DeployForm, options: CoreMLOptions) -> None:

@@ -61,7 +61,7 @@ def convert_to_program(deployed: DeployForm, recipe: Recipe, options: CoreMLOpti
         "minimum_deployment_target": getattr(ct.target, options.deployment_target),
         "compute_precision": ct.precision.FLOAT32 if recipe.precision == "fp32" else ct.precision.FLOAT16,
     }
-    with silence_libraries(), _hide_progress_bars():
+    with silence_libraries(), hide_progress_bars():
         program = _export_torch_program(deployed, recipe.precision, options)
         mil = ct.convert(
             program,
@@ -191,7 +191,7 @@ def _build_final_pass_pipeline(ct: Any, mil: Any, recipe: Recipe, options: CoreM
 
 
 @contextmanager
-def _hide_progress_bars() -> Iterator[None]:
+def hide_progress_bars() -> Iterator[None]:
     """Disable tqdm's progress bars inside the context; coremltools has no option for it."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 

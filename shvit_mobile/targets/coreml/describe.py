@@ -26,7 +26,7 @@ def write_model_descriptions(
     metadata.author = options.author
     metadata.license = options.license
     metadata.versionString = options.version or deployed.trained.sha256[:12]
-    metadata.shortDescription = options.description or _format_short_description(deployed, recipe)
+    metadata.shortDescription = options.description or _format_short_description(deployed, recipe, options)
     metadata.userDefined.clear()
     metadata.userDefined.update(_build_user_metadata(deployed, recipe, options))
 
@@ -53,15 +53,15 @@ def _build_feature_descriptions(deployed: DeployForm) -> dict[str, str]:
     }
 
 
-def _format_short_description(deployed: DeployForm, recipe: Recipe) -> str:
+def _format_short_description(deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> str:
     trained = deployed.trained
-    size = "x".join(map(str, trained.preprocessing.size))
+    sizes = ", ".join("x".join(map(str, size)) for size in (trained.preprocessing.size, *options.more_sizes))
     what = {
         "classify": f"an image classifier of {len(trained.labels)} classes",
         "features": "the feature maps",
         "detect": "a detector",
     }[trained.task]
-    return f"{trained.variant}, {what} at {size}, {recipe.precision_name}."
+    return f"{trained.variant}, {what} at {sizes}, {recipe.precision_name}."
 
 
 def _build_user_metadata(deployed: DeployForm, recipe: Recipe, options: CoreMLOptions) -> dict[str, str]:

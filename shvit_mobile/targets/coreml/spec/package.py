@@ -13,6 +13,8 @@ from shvit_mobile.targets.coreml.spec.proto import import_messages
 
 _MANIFEST_NAME = "Manifest.json"
 _MODEL_PATH = "@model_path/"
+# The function of a package that has one.
+DEFAULT_FUNCTION = "main"
 
 
 class MLPackage:
@@ -90,21 +92,35 @@ def _parse_model(path: Path) -> Any:
     return model
 
 
-def find_entry_block(package: MLPackage) -> tuple[Any, Any]:
-    """Return the function that runs by default, and its block of operations."""
-    name = package.model.description.defaultFunctionName or "main"
+def find_description(package: MLPackage, function: str | None = None) -> Any:
+    """Return the message that describes the inputs and outputs of a function (default: that which runs by default).
+
+    A package with one function has them in its own description, one with several has a message for each.
+    """
+    description = package.model.description
+    name = function or description.defaultFunctionName
+    return next((one for one in description.functions if one.name == name), description)
+
+
+def find_entry_block(package: MLPackage, function: str | None = None) -> tuple[Any, Any]:
+    """Return a function (default: that which runs by default), and its block of operations.
+
+    Raises:
+        BadArtifact: If there is no such function, or it has no block.
+    """
+    name = function or package.model.description.defaultFunctionName or DEFAULT_FUNCTION
     functions = package.model.mlProgram.functions
     if name not in functions:
         raise BadArtifact(f"{package.path} has no function '{name}'.", why=f"It has: {', '.join(functions) or 'none'}.")
-    function = functions[name]
-    if function.opset not in function.block_specializations:
-        raise BadArtifact(f"{package.path} has no block for its opset '{function.opset}'.", why="It is damaged.")
-    return function, function.block_specializations[function.opset]
+    entry = functions[name]
+    if entry.opset not in entry.block_specializations:
+        raise BadArtifact(f"{package.path} has no block for its opset '{entry.opset}'.", why="It is damaged.")
+    return entry, entry.block_specializations[entry.opset]
 
 
-def list_operations(package: MLPackage) -> list[Any]:
-    """Return the operations of the program, in order."""
-    _, block = find_entry_block(package)
+def list_operations(package: MLPackage, function: str | None = None) -> list[Any]:
+    """Return the operations of a function (default: that which runs by default), in order."""
+    _, block = find_entry_block(package, function)
     return list(block.operations)
 
 

@@ -1,5 +1,6 @@
 """Programs and processes on this machine: how many run at once, and how to run one."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -21,6 +22,20 @@ class InstallFailed(ShvitError):
 def count_processors() -> int:
     """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def collect_garbage_rarely() -> Iterator[None]:
+    """Let Python look for cycles of unused objects after 50,000 new ones instead of 700 inside the context.
+
+    Graphs of models are hundreds of thousands of objects that stay: looking through them took 7% of a lowering.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Processes that this program starts end when it does, and not before."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -8,7 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from shvit_mobile.processes import die_with_parent, shield_children
+import pytest
+
+from shvit_mobile.processes import collect_garbage_rarely, die_with_parent, shield_children
 
 ROOT = Path(__file__).parents[1]
 PARENT = """
@@ -25,6 +28,21 @@ if __name__ == "__main__":
 def wait_long() -> None:
     die_with_parent()
     time.sleep(60)
+
+
+def test_garbage_is_collected_as_before_afterwards() -> None:
+    before = gc.get_threshold()
+    seen = []
+
+    @collect_garbage_rarely()
+    def fail() -> None:
+        seen.append(gc.get_threshold())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert seen[0][0] > before[0] > 0
+    assert gc.get_threshold() == before
 
 
 def test_ctrl_c_does_not_reach_a_shielded_process() -> None:

@@ -161,9 +161,10 @@ def build_simulation(
 
 def _build_fake_quant(deployed: DeployForm, recipe: Recipe) -> OutputsFunction:
     """Return the quantized graph, which takes one image at a time."""
-    from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
+    from shvit_mobile.quantize.pt2e_graph import build_quantized_graph, compute_constants
 
     graph = build_quantized_graph(deployed, recipe)
+    compute_constants(graph)
     return lambda pixels: convert_to_arrays(run_in_batches(graph, deployed, pixels, size=1))
 
 

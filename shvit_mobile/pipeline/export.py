@@ -54,6 +54,7 @@ from shvit_mobile.pipeline.lower import (
 from shvit_mobile.pipeline.measure import FloatRun, Measurements, measure, run_float_model
 from shvit_mobile.pipeline.platforms import CANDIDATES, Platform, Recommendation, recommend
 from shvit_mobile.pipeline.steps import Steps
+from shvit_mobile.processes import collect_garbage_rarely
 from shvit_mobile.progress import StepCallback
 from shvit_mobile.quantize.layers import check_recipe_layers
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides, load_recipe
@@ -260,6 +261,7 @@ class ExportResult:
 
 
 @keep_pixels()
+@collect_garbage_rarely()
 def export(config: ExportConfig, progress: StepCallback | None = None) -> ExportResult:
     """Export a checkpoint: fold it, make the recipes, lower each artifact, run it, compare it, and record its drift.
 

@@ -68,7 +68,7 @@ def choose_affine_parameters(low: float, high: float, activations: ActivationSch
 
 def _round_scale_to_fp32(scale: float) -> float:
     """Round a scale to float32, as runtimes store it: the zero point depends on the scale that is used."""
-    return float(torch.tensor(max(scale, MIN_SCALE)).float())
+    return float(np.float32(max(scale, MIN_SCALE)))
 
 
 def compute_channel_scales(weight: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ Each sees every value once and stores a fixed amount of data, so that memory doe
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -129,6 +130,7 @@ class _MSEObserver(Histogram):
         centers = ((edges[:-1] + edges[1:]) / 2)[occupied].clamp(low, high)
         exact = self.function(centers)
 
+        @cache
         def compute_error(ends: ObservedRange) -> float:
             parameters = choose_affine_parameters(*ends, self.activations)
             steps = (centers / parameters.scale).round() + parameters.zero_point

@@ -9,6 +9,7 @@ JSON, so that a new calibration writes the same recipe, with the same SHA-256; p
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock, local
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -92,6 +93,7 @@ class PTQPassManager:
         self.reference_outputs = _compute_outputs(deployed.module, self.held_out_images)
         self.layers = tuple(name for name, _ in find_dense_layers(deployed.module))
         self.moments_cache: tuple[str, dict[str, _InputMoments]] | None = None
+        self.levels = WeakKeyDictionary[QuantState, dict[bool, float]]()
         self.passes: dict[PTQPassName, Callable[[QuantState], QuantState]] = {
             "whole-pixels": self.make_input_exact,
             "equalise": self.equalize,
@@ -105,7 +107,13 @@ class PTQPassManager:
         return QuantState(self.measure_ranges(self.deployed.module))
 
     def evaluate(self, state: QuantState, *, weights: bool = True) -> float:
-        """Compute the SQNR of the outputs on the images held out, in dB; if not `weights`, with float weights."""
+        """Compute the SQNR of the outputs on the images held out, in dB, once; if not `weights`, with float weights."""
+        known = self.levels.setdefault(state, {})
+        if weights not in known:
+            known[weights] = self._compute_level(state, weights=weights)
+        return known[weights]
+
+    def _compute_level(self, state: QuantState, *, weights: bool) -> float:
         form, ranges = self.build_quantized_form(state), dict(state.ranges)
         simulation = fake_quantize(form, self.deployed.wiring, ranges, self.activations, weights=weights)
         outputs = _compute_outputs(simulation, self.held_out_images)
@@ -123,18 +131,15 @@ class PTQPassManager:
         """
         state, gains = state or self.calibrate_baseline(), tuple(gains)
         yield state, gains
-        levels = {weights: self.evaluate(state, weights=weights) for weights in (False, True)}
         for step in steps[len(gains) :]:
             # The rounding of weights is chosen later, so passes that change activations are evaluated without it.
             weights = step in _WEIGHT_PASSES
-            changed, before = self.passes[step](state), levels[weights]
-            after = before if changed is state else self.evaluate(changed, weights=weights)
+            changed, before = self.passes[step](state), self.evaluate(state, weights=weights)
+            after = self.evaluate(changed, weights=weights)
             kept = after > before + MIN_GAIN_DB
             gain = PTQPassGain(step=step, before_db=round(before, 2), after_db=round(after, 2), kept=kept)
             gains = (*gains, gain)
-            if kept:
-                state = changed
-                levels = {weights: after, (not weights): self.evaluate(state, weights=not weights)}
+            state = changed if kept else state
             yield state, gains
 
     def build_quantized_form(self, state: QuantState) -> nn.Module:

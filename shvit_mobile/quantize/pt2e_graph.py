@@ -113,6 +113,23 @@ def _separate_reshaped_values(graph_module: fx.GraphModule) -> None:
     graph_module.recompile()
 
 
+@torch.no_grad()
+def compute_constants(graph_module: fx.GraphModule) -> None:
+    """Compute in place what depends on no image, such as dequantized weights, once instead of in each run."""
+    graph = graph_module.graph
+    for node in list(graph.nodes):
+        sources = node.all_input_nodes
+        if node.op != "call_function" or not sources or any(source.op != "get_attr" for source in sources):
+            continue
+        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda source: attrgetter(str(source.target))(graph_module))
+        name = f"value_of_{node.name}"
+        graph_module.register_buffer(name, node.target(*args, **kwargs))
+        with graph.inserting_before(node):
+            node.replace_all_uses_with(graph.get_attr(name))
+        graph.erase_node(node)
+    graph_module.recompile()
+
+
 class RecipeQuantizer(Quantizer):  # type: ignore[misc]
     """A quantizer that annotates layers by name: with the parameters of their range, or dynamically without one."""
 

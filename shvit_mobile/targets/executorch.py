@@ -317,6 +317,7 @@ def lower_to_program(
     """
     exir = import_library("executorch.exir", "It writes .pte programs.")
     with silence_libraries(), share_node_histories(), torch.no_grad():
+        from shvit_mobile.targets.idle_passes import skip_idle_runs
         from shvit_mobile.targets.xnnpack_casts import create_partitioner
         from shvit_mobile.targets.xnnpack_graph import write_simplified_graphs
 
@@ -324,7 +325,7 @@ def lower_to_program(
             name: export_model(one, torch.zeros(size))
             for name, (one, size) in {DEFAULT_METHOD: (module, shape), **others}.items()
         }
-        with write_simplified_graphs() if simplified else nullcontext():
+        with skip_idle_runs(), write_simplified_graphs() if simplified else nullcontext():
             edge = exir.to_edge_transform_and_lower(
                 exported, partitioner=[partitioner or create_partitioner()], generate_etrecord=etrecord
             )

@@ -208,6 +208,19 @@ def test_a_step_that_does_not_help_is_not_kept_and_says_so(
     assert gain.after_db < gain.before_db
 
 
+def test_a_state_is_judged_once_with_weights_and_once_without(outliers: DeployForm, monkeypatch) -> None:
+    judged = PTQPassManager(outliers, pixels(12))
+    start, runs = judged.calibrate_baseline(), list[bool]()
+    compute = judged._compute_level
+    monkeypatch.setattr(
+        judged, "_compute_level", lambda state, weights: (runs.append(weights), compute(state, weights=weights))[1]
+    )
+    levels = [judged.evaluate(start, weights=weights) for weights in (True, False, True, False)]
+    assert runs == [True, False]
+    assert levels[:2] == levels[2:]
+    assert levels[0] != levels[1]
+
+
 def test_images_that_judge_are_not_learnt_from() -> None:
     for count, judges in ((8, 2), (24, 6), (300, 64)):
         numbered = np.arange(count, dtype=np.uint16)

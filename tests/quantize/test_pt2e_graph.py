@@ -17,7 +17,7 @@ from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.affine import choose_affine_parameters, quantize_weight
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.layers import find_dense_layers
-from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
+from shvit_mobile.quantize.pt2e_graph import build_quantized_graph, compute_constants
 from tests.builders import build_random_shvit, build_trained_model, draw_smooth_pixels, write_picture_folder
 from tests.quantize.builders import build_plain_recipe
 
@@ -103,6 +103,17 @@ def test_the_same_recipe_gives_the_same_graph(deployed: DeployForm, recipe: Reci
     again = build_quantized_graph(deployed, Recipe.model_validate_json(recipe.to_json()))
     assert str(again.graph) == str(graph.graph)
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), graph.state_dict().values(), strict=True))
+
+
+def test_constants_that_are_computed_once_change_no_bit(deployed: DeployForm, recipe: Recipe) -> None:
+    graph = build_quantized_graph(deployed, recipe)
+    images = draw_smooth_pixels(3, (64, 48), seed=9)
+    with torch.no_grad():
+        before = [graph(image[None]) for image in images]
+        compute_constants(graph)
+        after = [graph(image[None]) for image in images]
+    assert all(map(torch.equal, before, after))
+    assert not [node for node in graph.graph.nodes if node.target == DECOMPOSED.dequantize_per_channel.default]
 
 
 def test_a_layer_that_the_recipe_keeps_float_is_float(deployed: DeployForm, recipe: Recipe) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from shvit_mobile.contracts.artifact import Artifact
+    from shvit_mobile.contracts.device_report import DeviceReport
     from shvit_mobile.runtimes.apple_profiler import AppleDevice, CoreMLTiming
 
 
@@ -113,12 +114,17 @@ def benchmark(
             progress=steps.follow,
         )
     write_outputs((out, result.report.to_json()), (chart, render_latency_chart(result.report)), overwrite=overwrite)
-    for sentence in result.skipped:
+    _print_latency(result.report, result.skipped, as_json)
+
+
+def _print_latency(report: DeviceReport, skipped: Sequence[str], as_json: bool) -> None:
+    """Print what was measured, and which contestants did not take part."""
+    for sentence in skipped:
         print_note(f"note: {sentence}")
     if as_json:
-        print_json(to_contract_json(result.report))
+        print_json(to_contract_json(report))
     else:
-        print_table(build_latency_table(result.report), "", *describe_rooflines(result.report))
+        print_table(build_latency_table(report), "", *describe_rooflines(report))
 
 
 def _open_artifacts(paths: Sequence[Path]) -> list[Artifact]:

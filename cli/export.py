@@ -91,12 +91,10 @@ def export(
     Each artifact comes with its manifest, its recipe and its goldens. If a gate fails, the artifacts stay, so that you
     can look into them.
     """
-    sizes = tuple(parse_image_size(one, "--more-size") for one in more_sizes or ()) or None
-    coreml = _list_coreml_options(deployment_target, input_kind, no_classifier, layout, block)
+    coreml = _list_coreml_options(deployment_target, input_kind, no_classifier, layout, block, more_sizes)
     onnx = {"opset": ("--opset", opset), "dynamic_batch": ("--static-batch", False if static_batch else None)}
-    executorch = _list_executorch_options(stem, head, etrecord, bundled)
-    sized = {"more_sizes": ("--more-size", sizes)}
-    options = target_options(target, {"coreml": coreml | sized, "onnx": onnx, "executorch": executorch | sized})
+    executorch = _list_executorch_options(stem, head, more_sizes, etrecord, bundled)
+    options = target_options(target, {"coreml": coreml, "onnx": onnx, "executorch": executorch})
     delegated = None if require_delegated is None else parse_share("--require-delegated", require_delegated)
     given = (
         model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model, labels=labels, size=size)
@@ -121,6 +119,7 @@ def _list_coreml_options(
     no_classifier: opt.NoClassifier,
     layout: opt.Layout,
     block: opt.Block,
+    more_sizes: opt.MoreSizes,
 ) -> dict[str, tuple[str, object]]:
     """Return the options of Core ML, each with its name on the command line."""
     return {
@@ -129,11 +128,12 @@ def _list_coreml_options(
         "classifier": ("--no-classifier", False if no_classifier else None),
         "layout": ("--layout", layout),
         "block": ("--block", block),
+        **_list_size_options(more_sizes),
     }
 
 
 def _list_executorch_options(
-    stem: opt.Stem, head: opt.Head, etrecord: opt.ETRecord, bundled: opt.Bundled
+    stem: opt.Stem, head: opt.Head, more_sizes: opt.MoreSizes, etrecord: opt.ETRecord, bundled: opt.Bundled
 ) -> dict[str, tuple[str, object]]:
     """Return the options of ExecuTorch, each with its name on the command line."""
     return {
@@ -141,7 +141,14 @@ def _list_executorch_options(
         "head": ("--head", head),
         "etrecord": ("--etrecord", etrecord or None),
         "bundled": ("--bundled", bundled or None),
+        **_list_size_options(more_sizes),
     }
+
+
+def _list_size_options(more_sizes: opt.MoreSizes) -> dict[str, tuple[str, object]]:
+    """Return the option of the targets whose artifacts may take several image sizes, with its name."""
+    others = tuple(parse_image_size(one, "--more-size") for one in more_sizes or ())
+    return {"more_sizes": ("--more-size", others or None)}
 
 
 def _run_export(options: dict[str, object], *, dry_run: bool, as_json: bool) -> None:

@@ -1,14 +1,18 @@
 """Measure what each choice in the int8 program for XNNPACK costs or saves, for docs/benchmarks.md.
 
     python tools/ablate_xnnpack.py --variant shvit_s1 --out runs/ablation
+    python tools/ablate_xnnpack.py --variant shvit_s1 --out runs/ablation --cpu dotprod
 
-Each contestant is the exported program with one change. Most changes keep the logits. Those called "without" do not;
-they show the largest possible gain. Weights are random.
+Each contestant is the exported program, its head in float, with one change. Most changes keep the logits. Those called
+"without" do not; they show the largest possible gain. Weights are random. `--cpu` counts instructions on an emulated
+phone CPU instead of measuring the time; that needs `shvit-mobile doctor --install arm64`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -28,13 +32,18 @@ from shvit_mobile.demo import CALIBRATION_IMAGES
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.deploy.form import DeployForm
 from shvit_mobile.deploy.head_equalization import equalize_head
-from shvit_mobile.deploy.xnnpack_form import ChannelsLast, rewrite_modules
+from shvit_mobile.deploy.xnnpack_form import ChannelsLast, rewrite_graph, rewrite_modules
 from shvit_mobile.families.shvit import PatchMerging, SHViT
 from shvit_mobile.families.shvit_family import XnnpackAttention
 from shvit_mobile.images.image_set import open_images
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.pt2e_graph import build_quantized_graph
+from shvit_mobile.runtimes.arm64.counter import open_counter
+from shvit_mobile.runtimes.arm64.counting import count_instructions
+from shvit_mobile.runtimes.arm64.cpus import CPU, find_cpu
+from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 from shvit_mobile.targets.executorch import lower_to_program
+from shvit_mobile.targets.xnnpack_stem import convert_stem_to_pixel_pairs
 
 
 class AttentionWithoutProduct(XnnpackAttention):
@@ -78,16 +87,35 @@ def keep_unchanged(model: SHViT) -> None:
     pass
 
 
-# The change to the form for XNNPACK, and the layers that the recipe keeps in float.
-CHANGES: dict[str, tuple[Callable[[SHViT], None], str]] = {
-    "as exported": (keep_unchanged, ""),
-    "image converted in int8": (permute_in_int8, ""),
-    "head in int8": (quantize_head, ""),
-    "qkv in float": (keep_unchanged, ".qkv"),
-    "squeeze-excite in float": (keep_unchanged, ".se."),
-    "without squeeze-excite": (remove_gates, ".se."),
-    "without attention's norm": (remove_norm, ""),
-    "without attention's product": (remove_product, ""),
+@dataclass(frozen=True)
+class Change:
+    """What is different from the exported program.
+
+    Attributes:
+        modify: Changes the form for XNNPACK.
+        kept: What the names of layers contain that stay in float; empty if none do.
+        pairs: Whether the first convolution takes pairs of pixels, where the form allows it.
+        simplified: Whether what XNNPACK's graph computes for nothing is removed.
+    """
+
+    modify: Callable[[SHViT], None] = keep_unchanged
+    kept: str = ""
+    pairs: bool = True
+    simplified: bool = True
+
+
+AS_EXPORTED = "as exported"
+CHANGES = {
+    AS_EXPORTED: Change(),
+    "first convolution on single pixels": Change(pairs=False),
+    "on single pixels, converted in int8": Change(permute_in_int8, pairs=False),
+    "graph as ExecuTorch writes it": Change(simplified=False),
+    "head in int8": Change(quantize_head),
+    "qkv in float": Change(kept=".qkv"),
+    "squeeze-excite in float": Change(kept=".se."),
+    "without squeeze-excite": Change(remove_gates, ".se."),
+    "without attention's norm": Change(remove_norm),
+    "without attention's product": Change(remove_product),
 }
 
 
@@ -95,7 +123,16 @@ def main(
     out: Annotated[Path, typer.Option(help="The folder for the checkpoint and the programs.")],
     variant: Annotated[str, typer.Option(help="The variant to measure.")] = "shvit_s1",
     rounds: Annotated[int, typer.Option(help="The number of turns of each contestant.")] = 31,
+    changes: Annotated[
+        list[str] | None, typer.Option("--change", help="Compare only this change with what is exported; repeatable.")
+    ] = None,
+    cpu: Annotated[
+        str | None, typer.Option(help="Count instructions on this emulated CPU instead: neon, dotprod or i8mm.")
+    ] = None,
 ) -> None:
+    names = [name for name in CHANGES if not changes or name in (AS_EXPORTED, *changes)]
+    if unknown := set(changes or ()) - set(names):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}. There are: {', '.join(CHANGES)}.")
     trained = create_random_checkpoint(variant, out / variant)
     deployed = to_deploy_form(trained)
     recipe, _ = calibrate_recipe(deployed, open_images(CALIBRATION_IMAGES), count=CALIBRATION_COUNT)
@@ -105,8 +142,11 @@ def main(
         BenchmarkSubject(
             name, "executorch", "int8", str(lower_program(name, deployed, recipe, out / variant)), shape, macs=macs
         )
-        for name in CHANGES
+        for name in names
     ]
+    if cpu is not None:
+        print_instructions(variant, subjects, find_cpu(cpu))
+        return
     settings = BenchmarkSettings(threads=1, batch=1, rounds=rounds, warm_up=5, iterations=20, cpus=())
     first, *others = run_interleaved(subjects, settings).runs
     print(f"| {variant} | ms | times as long |\n|---|---:|---:|")
@@ -114,17 +154,32 @@ def main(
         print(f"| {run.subject.name} | {median(run.samples):.3f} | {format_ratio(run, first)} |")
 
 
+def print_instructions(variant: str, subjects: list[BenchmarkSubject], cpu: CPU) -> None:
+    counter, sysroot = open_counter(), open_sysroot()
+    print(f"| {variant} | million instructions on `{cpu.name}` | times as many |\n|---|---:|---:|")
+    first = 0
+    for subject in subjects:
+        found = count_instructions(counter, sysroot, cpu, Path(subject.source), subject.shape)
+        total = sum(found.kinds.values())
+        print(f"| {subject.name} | {total / 1e6:.2f} | {f'{total / first:.3f}' if first else ''} |", flush=True)
+        first = first or total
+
+
 def lower_program(name: str, deployed: DeployForm, recipe: Recipe, folder: Path) -> Path:
     """Return the program with one change; build it unless it exists."""
     path = folder / f"{name.replace(' ', '-')}.pte"
     if path.exists():
         return path
-    change, kept = CHANGES[name]
+    change, shape = CHANGES[name], (1, 3, *deployed.trained.preprocessing.size)
     model = rewrite_modules(deployed)
-    change(model)
-    float_layers = tuple(layer for layer in recipe.ranges if kept and kept in layer)
-    graph = build_quantized_graph(deployed, recipe.model_copy(update={"float_layers": float_layers}), model)
-    lower_to_program(graph, (1, 3, *deployed.trained.preprocessing.size), path)
+    change.modify(model)
+    float_layers = tuple(layer for layer in recipe.ranges if change.kept and change.kept in layer)
+    recipe = recipe.model_copy(update={"float_layers": float_layers})
+    if change.pairs:
+        model, recipe = convert_stem_to_pixel_pairs(model, deployed, recipe)
+    rewrite = partial(rewrite_graph, family=deployed.trained.family, shape=shape)
+    graph = build_quantized_graph(deployed, recipe, model, shape=shape, rewrite=rewrite)
+    lower_to_program(graph, shape, path, simplified=change.simplified)
     return path
 
 

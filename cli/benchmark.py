@@ -227,6 +227,11 @@ def _count_instructions(
             calibration=CALIBRATION_IMAGES,
             progress=steps.follow,
         )
+    for count in report.counts:
+        if count.unknown:
+            print_note(
+                f"note: {count.program} on {count.cpu.name}: its operators cannot be told apart ({count.unknown})."
+            )
     verdict = None if baseline is None else judge_instructions(report, baseline, 1 if limit is None else limit)
     write_outputs((out, report.to_json()), overwrite=overwrite)
     if as_json:
@@ -236,7 +241,8 @@ def _count_instructions(
             build_instruction_table(report, baseline), "", "Instructions are not cycles. " + report.engine + "."
         )
         for count in report.counts if by_operator else ():
-            print_table(build_operator_table(count))
+            if count.operators:
+                print_table(build_operator_table(count))
     print_verdict(verdict)
 
 

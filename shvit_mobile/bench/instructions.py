@@ -120,6 +120,7 @@ def _build_count(subject: BenchmarkSubject, cpu: CPU, found: Instructions) -> In
             for one in found.operators
         ),
         outside=found.outside,
+        unknown=found.unknown,
     )
 
 

@@ -59,6 +59,7 @@ class InstructionCount(Contract):
         operators: The same by XNNPACK's operators, in the order in which they ran.
         outside: What was executed outside of these: ExecuTorch's own operators, and what leads from one operator to the
             next. None if operators were not counted, as in documents of version 1.0.
+        unknown: Why operators cannot be told apart; None if they can, or were not counted.
     """
 
     program: Annotated[str, Field(min_length=1)]
@@ -72,6 +73,7 @@ class InstructionCount(Contract):
     minimum: Count | None
     operators: tuple[OperatorInstructions, ...] = ()
     outside: Count | None = None
+    unknown: str | None = None
 
     @model_validator(mode="after")
     def _check_sums(self) -> Self:

@@ -74,7 +74,8 @@ class Instructions:
     Attributes:
         operators: XNNPACK's operators in the order in which they ran; empty unless they were asked for.
         outside: What ExecuTorch's library executed outside of XNNPACK's operators. It is counted, not computed as a
-            difference, so that with all operators it adds up to all instructions.
+            difference, so that with all operators it adds up to all instructions. None if they cannot be told apart.
+        unknown: Why operators that were asked for cannot be told apart; None if they can.
     """
 
     kinds: Mapping[InstructionKind, int]
@@ -82,7 +83,8 @@ class Instructions:
     elsewhere: int
     cpu: EmulatedCPU
     operators: tuple[Operator, ...] = ()
-    outside: int = 0
+    outside: int | None = None
+    unknown: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class _Counts:
         elsewhere: Those outside the library.
         features: The features of the CPU.
         operators: The operators that XNNPACK executes, as the process describes them; empty unless asked for.
+        unknown: Why the process cannot describe them; None if it can.
     """
 
     blocks: tuple[_Block, ...]
@@ -128,6 +131,7 @@ class _Counts:
     elsewhere: int
     features: tuple[str, ...]
     operators: tuple[dict[str, Any], ...]
+    unknown: str | None
 
 
 def count_instructions(
@@ -157,6 +161,9 @@ def count_instructions(
         work[name_work(function.kinds)] += sum(function.kinds.values())
     if not by_operator:
         return Instructions(kinds, work, counts.elsewhere, cpu_found)
+    unknown = counts.unknown or _find_mismatch(counts)
+    if unknown:
+        return Instructions(kinds, work, counts.elsewhere, cpu_found, unknown=unknown)
     operators = tuple(_match_operators(counts))
     return Instructions(kinds, work, counts.elsewhere, cpu_found, operators, counts.outside)
 
@@ -188,7 +195,12 @@ def _count_image(
         with closing(process):
             process.compute_outputs(values)
             process.compute_outputs(values, is_counted=True)
-            described = process.describe_operators() if by_operator else []
+            described, unknown = list[dict[str, Any]](), None
+            if by_operator:
+                try:
+                    described = process.describe_operators()
+                except EmulatorFailed as reason:  # the count itself is right
+                    unknown = str(reason)
             features = process.handshake.features
         if not counts.exists():
             raise EmulatorFailed("The emulator counted nothing.", why="It did not see the marks around the image.")
@@ -203,21 +215,20 @@ def _count_image(
         elsewhere=sum(map(sum, lines["elsewhere"])),
         features=tuple(features),
         operators=tuple(described),
+        unknown=unknown,
     )
 
 
-def _match_operators(counts: _Counts) -> Iterator[Operator]:
-    """Yield each operator with the instructions of its runs: one, or for a concatenation one for each input.
-
-    Raises:
-        EmulatorFailed: If XNNPACK ran a function another number of times than its operators need.
-    """
+def _find_mismatch(counts: _Counts) -> str | None:
+    """Return why the runs are not those of the operators; None if they are."""
     expected = sum(described["runs"] for described in counts.operators)
-    if expected != len(counts.runs):
-        raise EmulatorFailed(
-            "The program's operators cannot be told apart.",
-            why=f"XNNPACK has {expected} of them to run, and ran {len(counts.runs)}.",
-        )
+    if expected == len(counts.runs):
+        return None
+    return f"XNNPACK has {expected} operators to run, and ran {len(counts.runs)}"
+
+
+def _match_operators(counts: _Counts) -> Iterator[Operator]:
+    """Yield each operator with the instructions of its runs: one, or for a concatenation one for each input."""
     runs = iter(counts.runs)
     for described in counts.operators:
         inputs, (output,) = (tuple(map(_read_tensor, described[part])) for part in ("inputs", "outputs"))

@@ -18,6 +18,8 @@ from shvit_mobile.deploy.xnnpack_form import rewrite_modules
 from shvit_mobile.runtimes.arm64.counter import open_counter
 from shvit_mobile.runtimes.arm64.counting import (
     Instructions,
+    _Counts,
+    _find_mismatch,
     count_instructions,
     find_functions,
     find_library,
@@ -182,3 +184,12 @@ def test_the_table_of_functions_of_a_library_of_this_machine_is_read() -> None:
 )
 def test_work_is_named_after_what_a_function_executes(executed: dict[str, int], work: str) -> None:
     assert name_work(executed) == work  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("runs", "reason"), [(3, None), (2, "XNNPACK has 3 operators to run, and ran 2")])
+def test_operators_that_ran_another_number_of_times_are_not_told_apart(runs: int, reason: str | None) -> None:
+    described = ({"name": "Copy", "runs": 2}, {"name": "Add", "runs": 1})
+    counts = _Counts(
+        blocks=(), runs=(7,) * runs, outside=0, elsewhere=0, features=(), operators=described, unknown=None
+    )
+    assert _find_mismatch(counts) == reason

@@ -67,6 +67,7 @@ def calibrate(
     labels_coco: opt.LabelsCoco = None,
     validate_count: opt.ValidateCount = None,
     cost: opt.Cost = None,
+    cpu: opt.CostCpu = None,
     out: opt.OutFolder = Path("calibration"),
     cache: opt.Cache = None,
     overwrite: opt.Overwrite = False,
@@ -94,7 +95,7 @@ def calibrate(
         | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1, min_sqnr=min_sqnr)
         | gate_options(labels_coco=labels_coco, min_box_agreement=min_box_agreement)
         | {"accept_baseline": accept_baseline}
-        | drop_none(sensitivity=sensitivity, cost=cost, out=out, cache=cache, overwrite=overwrite)
+        | drop_none(sensitivity=sensitivity, cost=cost, cpu=cpu, out=out, cache=cache, overwrite=overwrite)
     )
     with JobProgress("Calibrate") as progress:
         with progress.step("Loading the tools"):
@@ -140,9 +141,12 @@ def _build_pass_table(recipe: Recipe) -> Table:
 
 def _build_search_table(search: SearchResult) -> Table:
     """Build a row for each recipe that was tried, the cheapest first."""
-    unit, scale = {"bytes": ("MB more", 1e-6), "macs": ("million\nMACs more", 1e-6), "latency": ("ms more", 1.0)}[
-        search.costs.of
-    ]
+    unit, scale = {
+        "bytes": ("MB more", 1e-6),
+        "macs": ("million\nMACs more", 1e-6),
+        "latency": ("ms more", 1.0),
+        "arm64": (f"million\ninstructions\nmore, {search.costs.cpu}", 1e-6),
+    }[search.costs.of]
     table = create_table(f"Recipes tried on {search.images.count} images", "layers in\nfloat", gap=1)
     for heading in (unit, "drop, points", "agreement %", "SQNR dB", "budget"):
         table.add_column(heading, justify="right", no_wrap=True)

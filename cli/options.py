@@ -308,11 +308,20 @@ Sensitivity = Annotated[
     ),
 ]
 Cost = Annotated[
-    Literal["bytes", "macs", "latency"] | None,
+    Literal["bytes", "macs", "latency", "arm64"] | None,
     option(
         _GATES_PANEL,
         "What a layer costs when it stays in float to hold the budget: bytes in the file, multiply-adds outside int8, "
-        "or time on this machine (default: bytes).",
+        "time on this machine, or arm64: instructions of ExecuTorch's program on an emulated phone CPU, set up with "
+        "doctor --install arm64 (default: bytes).",
+    ),
+]
+CostCpu = Annotated[
+    Literal["neon", "dotprod", "i8mm"] | None,
+    option(
+        _GATES_PANEL,
+        "With --cost arm64: the newest instructions of the emulated CPU, from older to newer phones (default: i8mm).",
+        "--cpu",
     ),
 ]
 Cache = Annotated[

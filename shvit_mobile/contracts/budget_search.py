@@ -9,7 +9,7 @@ from shvit_mobile.contracts.document import Contract, Proportion, Sha256
 from shvit_mobile.contracts.drift_report import EvaluationImages, GateVerdict
 from shvit_mobile.contracts.drift_row import DriftRow
 
-CostName = Literal["bytes", "macs", "latency"]
+CostName = Literal["bytes", "macs", "latency", "arm64"]
 COST_NAMES: tuple[CostName, ...] = get_args(CostName)
 # "held": the 95% interval is inside the budget. "unproven": the figure is, but its interval reaches past the budget, so
 # only more images can decide.
@@ -20,12 +20,23 @@ class LayerCosts(Contract):
     """The additional cost of each int8 layer if it runs in float.
 
     Attributes:
-        of: "bytes" of the artifact, "macs" (multiply-adds of one image that are no longer int8), or "latency" in ms.
+        of: "bytes" of the artifact, "macs" (multiply-adds of one image that are no longer int8), "latency" in ms, or
+            "arm64": instructions of one image, which are not cycles, in ExecuTorch's program for XNNPACK.
         layers: The cost by layer, at least 0.
+        cpu: For "arm64", the name of the emulated CPU.
+        engine: For "arm64", the runtime and the emulator.
     """
 
     of: CostName
     layers: dict[str, Annotated[float, Field(ge=0)]]
+    cpu: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    engine: str | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if {self.cpu is None, self.engine is None} != {self.of != "arm64"}:
+            raise ValueError("cpu: it is given, with the engine, for instructions and for nothing else")
+        return self
 
     def sum_over(self, layers: Iterable[str]) -> float:
         """Return the sum of the costs of some layers; layers without a cost count 0."""

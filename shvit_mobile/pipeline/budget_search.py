@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import InitVar, asdict, dataclass, field
 from functools import cache
 from math import inf
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from shvit_mobile.contracts.budget_search import Budget, BudgetStatus, CostName, LayerCosts, SearchPoint, SearchResult
@@ -19,6 +20,7 @@ from shvit_mobile.errors import BudgetMissed, ConflictingParameters, MissingPara
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.pipeline.goldens import load_default_golden_images
 from shvit_mobile.pipeline.lower import lower
+from shvit_mobile.progress import ProgressCallback
 from shvit_mobile.quantize.layers import find_dense_layers
 from shvit_mobile.quantize.overrides import ParameterOverrides
 
@@ -32,7 +34,7 @@ def search_recipe(
     sensitivity: SensitivityReport,
     images: ImageSet,
     gate: Gate,
-    cost: CostName = "bytes",
+    cost: CostName | LayerCosts = "bytes",
     *,
     overrides: ParameterOverrides | None = None,
     known_points: Iterable[SearchPoint] = (),
@@ -52,7 +54,7 @@ def search_recipe(
         sensitivity: The sensitivity of this recipe.
         images: The images to verify the budget on; with labels or boxes if it limits a drop.
         gate: The budget: one or more limits. A value equal to its limit holds it.
-        cost: What a layer in float costs: see `LayerCosts`. Latency is measured on this machine.
+        cost: What a layer in float costs, see `compute_costs`, or these costs, where they are known.
         known_points: Points of the same model, recipe and images, which are not run again.
         max_artifacts: Stop looking for a cheaper recipe after this many artifacts, once one holds (default: no limit).
         reference: The logits of the float model for `images`, if you have them.
@@ -65,7 +67,7 @@ def search_recipe(
         BadImages, BadRecipe: As `compare` and `lower`.
     """
     _check_search_inputs(gate, images, recipe, sensitivity, deployed)
-    costs = compute_costs(cost, sensitivity, deployed, recipe, overrides)
+    costs = cost if isinstance(cost, LayerCosts) else compute_costs(cost, sensitivity, deployed, recipe, overrides)
 
     @cache  # once, and only if a recipe runs
     def compute_reference() -> FloatReference | None:
@@ -117,13 +119,40 @@ def compute_costs(
     deployed: DeployForm,
     recipe: Recipe,
     overrides: ParameterOverrides | None = None,
+    *,
+    cpu: str | None = None,
+    cache_folder: Path | None = None,
+    progress: ProgressCallback | None = None,
 ) -> LayerCosts:
-    """Return what each int8 layer costs in float; latency is measured on this machine."""
+    """Return what each int8 layer costs in float.
+
+    Latency is measured on this machine, and instructions are counted on an emulated CPU. A layer that is not slower in
+    float costs nothing.
+
+    Args:
+        of: What is counted.
+        sensitivity, deployed, recipe, overrides: As for `search_recipe`.
+        cpu: For "arm64", the name of the CPU (default: as `benchmark`).
+        cache_folder, progress: For "arm64", as `count_layer_instructions`.
+
+    Raises:
+        UnknownChoice: If there is no such CPU.
+        ToolMissing: If the emulator or the counter is not set up.
+        EmulatorFailed: If a layer does not run on the CPU.
+    """
+    if of == "arm64":
+        from shvit_mobile.pipeline import layer_instructions  # needs ExecuTorch
+
+        emulation = layer_instructions.open_emulation(cpu)
+        counts = layer_instructions.count_layer_instructions(
+            deployed, recipe, overrides, emulation, cache_folder=cache_folder, progress=progress
+        )
+        more = {row.layer: float(max(0, counts.get(row.layer, 0))) for row in sensitivity.layers}
+        return LayerCosts(of=of, layers=more, cpu=emulation.cpu.name, engine=emulation.engine)
     if of == "latency":
         from shvit_mobile.pipeline.layer_latency import measure_layer_latencies  # needs ONNX
 
         times = measure_layer_latencies(deployed, recipe, overrides)
-        # A layer that is not slower in float costs nothing.
         layers = {layer: max(0.0, float_ms - int8_ms) for layer, (float_ms, int8_ms) in times.items()}
     elif of == "macs":
         layers = {row.layer: float(row.macs) for row in sensitivity.layers}
@@ -295,6 +324,11 @@ def build_notes(trials: SearchTrials, chosen: SearchPoint) -> Iterator[str]:
         yield (
             f"The recipe was chosen from {len(trials.points)} that were tried on these images, "
             "which flatters it: validate it on others."
+        )
+    if trials.costs.of == "arm64":
+        yield (
+            f"A layer in float costs the instructions that it adds for one image on the CPU {trials.costs.cpu}, counted"
+            f" with {trials.costs.engine}. Instructions are not cycles."
         )
     if trials.ended:
         yield f"The search ended after {trials.ran} artifacts: a cheaper recipe may hold the budget too."

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shvit_mobile.contracts.budget_search import COST_NAMES, CostName, SearchPoint, SearchResult
+from shvit_mobile.contracts.budget_search import COST_NAMES, CostName, LayerCosts, SearchPoint, SearchResult
 from shvit_mobile.contracts.outputs import check_overwrite, check_writable
 from shvit_mobile.contracts.paths import AnyPath
 from shvit_mobile.contracts.recipe import Precision, Recipe, get_overrides_path
@@ -24,7 +24,7 @@ from shvit_mobile.families.trained_model import TrainedModel
 from shvit_mobile.images.batches import iterate_batches
 from shvit_mobile.images.image_set import ImageSet
 from shvit_mobile.pipeline import defaults
-from shvit_mobile.pipeline.budget_search import evaluate_recipe, search_recipe
+from shvit_mobile.pipeline.budget_search import compute_costs, evaluate_recipe, search_recipe
 from shvit_mobile.pipeline.config import (
     CalibrationOptions,
     GateOptions,
@@ -52,7 +52,9 @@ class CalibrateConfig(ModelOptions, CalibrationOptions, GateOptions):
     Attributes:
         sensitivity: Measure each layer alone, in int8 and in float.
         cost: By what layers are given up to float where the budget asks for it: "bytes" they add to the file, "macs"
-            (multiply-adds) that leave int8, or "latency", measured on this machine.
+            (multiply-adds) that leave int8, "latency", measured on this machine, or "arm64": instructions that an
+            emulated phone's CPU executes more in ExecuTorch's program.
+        cpu: That CPU: "neon", "dotprod" or "i8mm" (default: i8mm).
         out: The folder to write the recipe into.
         cache: The folder that keeps what was found so far, to continue from (default: the user's cache).
         overwrite: Replace what is there.
@@ -60,6 +62,7 @@ class CalibrateConfig(ModelOptions, CalibrationOptions, GateOptions):
 
     sensitivity: bool = True
     cost: CostName = "bytes"
+    cpu: str | None = None
     out: AnyPath = "calibration"
     cache: AnyPath | None = None
     overwrite: bool = False
@@ -109,7 +112,7 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
     if config.cache is not None:
         check_writable(Path(config.cache), parameter="cache")
     images = config.open_calibration_images(config.demo)
-    steps.expect(3 + config.sensitivity + (gate is not None))
+    steps.expect(3 + config.sensitivity + (gate is not None) + (config.cost == "arm64"))
     config.check_task(config.task)
     with steps.step("Loading the checkpoint"):
         trained = config.load_model()
@@ -136,6 +139,7 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
         verification=verification,
         reference=run.reference if run and labelled is verification else None,
         cost=config.cost,
+        cpu=config.cpu,
         cache=cache,
         sensitivity=config.sensitivity,
     )
@@ -150,7 +154,7 @@ def calibrate(config: CalibrateConfig, progress: StepCallback | None = None) -> 
 
 def _check_calibrate_config(config: CalibrateConfig) -> None:
     """Raise where the options alone decide that the calibration makes no sense."""
-    parse_choice(config.cost, COST_NAMES, "cost")
+    _check_cost(config)
     config.check_calibration_options()
     check_positive(calibration_count=config.calibration_count, validation_count=config.validation_count)
     if config.gate and not config.sensitivity:
@@ -174,6 +178,29 @@ def _check_calibrate_config(config: CalibrateConfig) -> None:
             why="Its file names are relative to a folder of images.",
             parameter="validation",
         )
+
+
+def _check_cost(config: CalibrateConfig) -> None:
+    """Raise where a cost cannot be measured, or would not be asked for."""
+    parse_choice(config.cost, COST_NAMES, "cost")
+    if config.cpu is not None and config.cost != "arm64":
+        raise MissingParameter(
+            "`cpu` is given without `cost=arm64`.",
+            why="It is the CPU on which that cost is counted.",
+            hint="Set `cost=arm64`.",
+            parameter="cost",
+        )
+    if config.cost != "bytes" and not config.gate:
+        raise MissingParameter(
+            f"`cost={config.cost}` is given without a budget.",
+            why="It decides which layers a budget gives up to float.",
+            hint="Set `max_drop=0.5`, or `min_agreement=0.99` without labels.",
+            parameter="max_drop",
+        )
+    if config.cost == "arm64":
+        from shvit_mobile.pipeline.layer_instructions import open_emulation  # needs ExecuTorch
+
+        open_emulation(config.cpu)  # before the minutes that a calibration takes
 
 
 def _open_verification_images(
@@ -223,6 +250,7 @@ def build_recipe(
     verification: ImageSet | None = None,
     reference: FloatReference | None = None,
     cost: CostName = "bytes",
+    cpu: str | None = None,
     cache: CalibrationCache | None = None,
     sensitivity: bool = False,
 ) -> CalibrateResult:
@@ -231,7 +259,7 @@ def build_recipe(
     Args:
         calibration: The images to calibrate on, as `sample_calibration_images` chose them; needed for static int8.
         gate, verification, reference: The budget, the images to verify it on, and the float model's logits for them.
-        cost: By what layers are given up to float.
+        cost, cpu: By what layers are given up to float, as in `CalibrateConfig`.
         cache: What was found before, to continue from and to add to.
         sensitivity: Measure sensitivity even where no budget asks for it.
 
@@ -258,6 +286,13 @@ def build_recipe(
         return CalibrateResult(recipe, overrides, report)
     if cache is not None:
         points += cache.load_points(recipe, verification)
+    costs: CostName | LayerCosts = cost
+    if cost == "arm64":
+        with steps.step("Counting the instructions of each layer") as progress:
+            folder = cache.folder.parent if cache else None
+            costs = compute_costs(
+                cost, report, deployed, recipe, overrides, cpu=cpu, cache_folder=folder, progress=progress
+            )
     with steps.step(f"Searching for the layers to keep in float, on {len(verification)} images"):
         search = search_recipe(
             deployed,
@@ -265,7 +300,7 @@ def build_recipe(
             report,
             verification,
             gate,
-            cost,
+            costs,
             overrides=overrides,
             reference=reference,
             known_points=points,

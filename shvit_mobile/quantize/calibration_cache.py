@@ -100,11 +100,11 @@ class CalibrationCache:
 
     def load_rows(self, recipe: Recipe, images: int) -> dict[str, SensitivityRow]:
         """Load the sensitivity rows, by layer and by block; ignore incomplete lines."""
-        rows = _load_lines(self.get_rows_path(recipe, images), _SENSITIVITY_ROW)
+        rows = load_lines(self.get_rows_path(recipe, images), _SENSITIVITY_ROW)
         return {get_row_name(row): row for row in rows}
 
     def append_row(self, recipe: Recipe, images: int, row: SensitivityRow) -> None:
-        _append_line(self.get_rows_path(recipe, images), row)
+        append_line(self.get_rows_path(recipe, images), row)
 
     def load_sensitivity(self, recipe: Recipe, images: int) -> SensitivityReport | None:
         """Load the finished report; None if there is none, or if it is damaged."""
@@ -120,21 +120,22 @@ class CalibrationCache:
 
     def load_points(self, recipe: Recipe, images: ImageSet) -> list[SearchPoint]:
         """Load the recipes that a budget search has tried on these images; ignore incomplete lines."""
-        return _load_lines(self.get_points_path(recipe, images), TypeAdapter(SearchPoint))
+        return load_lines(self.get_points_path(recipe, images), TypeAdapter(SearchPoint))
 
     def append_point(self, recipe: Recipe, images: ImageSet, point: SearchPoint) -> None:
         """Save a recipe that a budget search has tried."""
-        _append_line(self.get_points_path(recipe, images), point)
+        append_line(self.get_points_path(recipe, images), point)
 
 
-def _append_line(file: Path, row: BaseModel) -> None:
+def append_line(file: Path, row: BaseModel) -> None:
+    """Append a row to a file, which is created with its folder if it does not exist."""
     with name_unwritable(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as lines:
             lines.write(row.model_dump_json() + "\n")
 
 
-def _load_lines(file: Path, row_type: TypeAdapter[_Row]) -> list[_Row]:
+def load_lines(file: Path, row_type: TypeAdapter[_Row]) -> list[_Row]:
     """Load the rows in a file that may be missing, be damaged, or end in an incomplete line, which is ignored."""
     rows, text = [], ""
     with suppress(BadReport):

@@ -36,7 +36,7 @@ with silence_libraries():
 
 _ATEN = torch.ops.aten
 _DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
-_LAYER_OPERATORS = (_ATEN.conv2d.default, _ATEN.conv2d.padding, _ATEN.convolution.default, _ATEN.linear.default)
+LAYER_OPERATORS = (_ATEN.conv2d.default, _ATEN.conv2d.padding, _ATEN.convolution.default, _ATEN.linear.default)
 
 
 def build_quantized_graph(
@@ -70,10 +70,23 @@ def build_quantized_graph(
     example = torch.zeros(shape or (1, 3, *deployed.trained.preprocessing.size))
     with silence_libraries(), share_node_histories(), torch.no_grad():
         rewritten = form if rewrite is None else rewrite(form)
-        prepared = prepare_pt2e(export_model(rewritten, example).module(), quantizer)
+        exported = export_model(rewritten, example).module()
+    return quantize_graph(exported, example, quantizer)
+
+
+def quantize_graph(graph_module: fx.GraphModule, example: Tensor, quantizer: Quantizer) -> fx.GraphModule:
+    """Return an exported graph with the quantize and dequantize operators that a quantizer asks for.
+
+    Args:
+        graph_module: The graph, which changes.
+        example: Its input; the values do not matter.
+        quantizer: Annotates the graph, with fixed ranges of activations.
+    """
+    with silence_libraries(), share_node_histories(), torch.no_grad():
+        prepared = prepare_pt2e(graph_module, quantizer)
         # Observers of weights need one pass through the graph; the ranges of activations are fixed.
         prepared(example)
-        converted = convert_pt2e(prepared)
+        converted: fx.GraphModule = convert_pt2e(prepared)
     _separate_biases(converted)
     _separate_reshaped_values(converted)
     return converted
@@ -87,7 +100,7 @@ def _separate_biases(graph_module: fx.GraphModule) -> None:
     """
     seen = set[Any]()
     for node in graph_module.graph.nodes:
-        bias = get_argument(node, 2, "bias") if node.target in _LAYER_OPERATORS else None
+        bias = get_argument(node, 2, "bias") if node.target in LAYER_OPERATORS else None
         if not isinstance(bias, fx.Node) or bias.op != "get_attr":
             continue
         if bias.target in seen:
@@ -141,7 +154,7 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         counts = Counter[str]()
         for node in model.graph.nodes:
-            name = _get_layer(node) if node.target in _LAYER_OPERATORS else ""
+            name = get_layer(node) if node.target in LAYER_OPERATORS else ""
             counts[name] += 1
             if name in self.layers:
                 weight = self.create_weight_qspec(name)
@@ -166,7 +179,7 @@ class RecipeQuantizer(Quantizer):  # type: ignore[misc]
         """Do nothing: all annotations come from this class."""
 
 
-def _get_layer(node: fx.Node) -> str:
+def get_layer(node: fx.Node) -> str:
     """Return the path of the layer that a node calls: the owner of its weight, or the caller if that is computed."""
     weight = node.args[1]
     if isinstance(weight, fx.Node) and weight.op == "get_attr":

@@ -185,7 +185,10 @@ def test_a_budget_is_verified_on_the_images_that_calibration_leaves_if_they_are_
         (("--pass", "none", "--step", "round"), "--pass none is given with other passes"),
         (("--sampling", "sorted"), "'sorted' is not a sampling.*balanced, random"),
         (("--observer", "mean"), "'mean' is not an observer"),
-        (("--cost", "price", "--max-drop", 1), "'price' is not a cost.*bytes, macs, latency"),
+        (("--cost", "price", "--max-drop", 1), "'price' is not a cost.*bytes, macs, latency, arm64"),
+        (("--cost", "macs"), "--cost macs is given without a budget.*--max-drop 0.5"),
+        (("--cpu", "neon", "--max-drop", 1), "--cpu is given without --cost arm64.*Set --cost arm64"),
+        (("--cost", "arm64", "--cpu", "a53", "--max-drop", 1), "'a53' is not a CPU.*neon, dotprod, i8mm"),
         (("--validate-count", 5), "--validate-count is given without a budget"),
         (("--max-drop", 1, "--no-sensitivity"), "--no-sensitivity"),
     ],
@@ -198,6 +201,20 @@ def test_wrong_options_are_refused(
     assert result.exit_code == 2
     assert re.search(message, " ".join(result.stderr.split())), result.stderr
     assert not (tmp_path / "calibration").exists()
+
+
+@pytest.mark.parametrize("variable", ["SHVIT_ARM64", "SHVIT_ARM64_COUNTER"])
+def test_instructions_without_the_emulator_are_refused_before_anything_runs(
+    world: SharedFiles, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, str(tmp_path / "nowhere"))
+    budget = ("--cost", "arm64", "--max-drop", 1, "--validate", world.pictures, "--out", tmp_path / "calibration")
+    result = call(*build_args(world, tmp_path / "cache", *budget))
+    assert result.exit_code == 2
+    assert "is not set up on this machine" in result.stderr
+    assert "shvit-mobile doctor --install arm64" in result.stderr
+    assert not (tmp_path / "calibration").exists()
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_checkpoint_without_images_and_an_existing_recipe_are_refused(

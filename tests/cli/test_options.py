@@ -46,6 +46,7 @@ def get_literals(option: Any) -> tuple[str, ...]:
         (get_literals(options.Observer), OBSERVERS),
         (get_literals(options.Activations), ACTIVATION_SCHEMES),
         (get_literals(options.Cost), COST_NAMES),
+        (get_literals(options.CostCpu), CPUS),
         (get_literals(options.Layout), ATTENTION_LAYOUTS),
         (get_literals(options.Input), INPUT_NAMES),
         (get_literals(options.DeploymentTarget), DEPLOYMENT_TARGETS),

@@ -229,6 +229,30 @@ def test_layers_are_ranked_by_the_error_they_remove_for_their_cost(world: World)
         assert sorted(order) == sorted(powers)
 
 
+def test_known_costs_are_those_of_the_result_and_their_cpu_is_named_in_a_note(world: World) -> None:
+    layers = {row.layer: 7.0 * row.macs for row in world.sensitivity.layers}
+    costs = LayerCosts(of="arm64", layers=layers, cpu="dotprod", engine="ExecuTorch 1 (XNNPACK), emulated by qemu 7")
+    result = search_recipe(
+        world.deployed, world.ruined, world.sensitivity, world.images, Gate(max_drop=100), costs,
+        reference=world.reference,
+    )  # fmt: skip
+    assert result.costs == costs
+    assert result.order == rank_by_gain(world.sensitivity.layers, costs)
+    (note,) = result.notes
+    assert "on the CPU dotprod" in note
+    assert "emulated by qemu 7. Instructions are not cycles." in note
+    assert SearchResult.model_validate_json(result.to_json()) == result
+    assert "cpu" not in LayerCosts(of="macs", layers=layers).model_dump()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"of": "arm64"}, {"of": "arm64", "cpu": "neon"}, {"of": "bytes", "cpu": "neon", "engine": "E"}]
+)
+def test_instructions_and_nothing_else_name_a_cpu_and_an_engine(fields: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="cpu: it is given, with the engine, for instructions and for nothing else"):
+        LayerCosts.model_validate(fields | {"layers": {}})
+
+
 LAYERS = tuple("abcdefgh")
 errors = st.tuples(*[st.integers(0, 60)] * len(LAYERS))
 # If the errors of layers cancel, more float is not always better.

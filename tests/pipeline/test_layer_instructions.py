@@ -120,8 +120,9 @@ def test_the_recipe_for_the_fewest_instructions_executes_no_more_than_the_one_fo
     assert for_bytes.float_layers != for_phones.float_layers
     base, bytes_count, phones_count = map(world.count, ((), for_bytes.float_layers, for_phones.float_layers))
     assert phones_count < bytes_count
-    # Between two layers in float nothing is converted, which the sum does not know.
-    assert phones_count - base <= 1.05 * for_phones.chosen.cost
+    # The sum does not know what neighbors do: between two layers in float nothing is converted, and a relu, which int8
+    # spares, returns. In a model as small as this one, that is as much as the layers themselves.
+    assert abs(phones_count - base - for_phones.chosen.cost) <= 0.02 * base
     assert any("on the CPU dotprod" in note and "Instructions are not cycles" in note for note in for_phones.notes)
 
 

@@ -66,6 +66,7 @@ _CHOICE_KINDS = {
     "input_kind": "input kind",
     "layout": "attention layout",
     "head": "head precision",
+    "float_dtype": "dtype",
     "sampling": "sampling method",
     "arch": "architecture",
     "cpu": "CPU",

@@ -55,6 +55,7 @@ def export(
     allow_unproven: opt.AllowUnproven = False,
     stem: opt.Stem = None,
     head: opt.Head = None,
+    float_dtype: opt.FloatDtype = None,
     more_sizes: opt.MoreSizes = None,
     etrecord: opt.ETRecord = False,
     bundled: opt.Bundled = False,
@@ -93,7 +94,7 @@ def export(
     """
     coreml = _list_coreml_options(deployment_target, input_kind, no_classifier, layout, block, more_sizes)
     onnx = {"opset": ("--opset", opset), "dynamic_batch": ("--static-batch", False if static_batch else None)}
-    executorch = _list_executorch_options(stem, head, more_sizes, etrecord, bundled)
+    executorch = _list_executorch_options(stem, head, float_dtype, more_sizes, etrecord, bundled)
     options = target_options(target, {"coreml": coreml, "onnx": onnx, "executorch": executorch})
     delegated = None if require_delegated is None else parse_share("--require-delegated", require_delegated)
     given = (
@@ -133,12 +134,18 @@ def _list_coreml_options(
 
 
 def _list_executorch_options(
-    stem: opt.Stem, head: opt.Head, more_sizes: opt.MoreSizes, etrecord: opt.ETRecord, bundled: opt.Bundled
+    stem: opt.Stem,
+    head: opt.Head,
+    float_dtype: opt.FloatDtype,
+    more_sizes: opt.MoreSizes,
+    etrecord: opt.ETRecord,
+    bundled: opt.Bundled,
 ) -> dict[str, tuple[str, object]]:
     """Return the options of ExecuTorch, each with its name on the command line."""
     return {
         "stem": ("--stem", stem),
         "head": ("--head", head),
+        "float_dtype": ("--float-dtype", float_dtype),
         "etrecord": ("--etrecord", etrecord or None),
         "bundled": ("--bundled", bundled or None),
         **_list_size_options(more_sizes),

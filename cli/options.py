@@ -233,6 +233,14 @@ Head = Annotated[
         "(default: auto).",
     ),
 ]
+FloatDtype = Annotated[
+    Literal["fp32", "fp16"] | None,
+    option(
+        TARGET_PANEL,
+        "xnnpack: what int8 leaves in float computes in this dtype; fp16 needs a CPU with fp16 arithmetic "
+        "(default: fp32).",
+    ),
+]
 MoreSizes = Annotated[
     list[str] | None,
     option(

@@ -47,6 +47,7 @@ def lower_program(
     stem: Literal["plain", "space-to-depth"] = "plain",
     head: Literal["auto", "float", "int8-dynamic"] = "auto",
     delegate: Delegate = "xnnpack",
+    float_dtype: Literal["fp32", "fp16"] = "fp32",
 ) -> LoweredProgram:
     """Lower the small model at an odd size to ExecuTorch in one precision."""
     folder = TemporaryDirectory()
@@ -56,7 +57,7 @@ def lower_program(
     recipe = calibrate_recipe(deployed, images, precision=precision, count=12)[0]
     if precision == "int8":
         recipe = recipe.model_copy(update={"float_layers": (FLOAT_LAYER,)})
-    options = ExecuTorchOptions(delegate=delegate, stem=stem, head=head)
+    options = ExecuTorchOptions(delegate=delegate, stem=stem, head=head, float_dtype=float_dtype)
     place, unproven = Path(folder.name), delegate == "vulkan"
     artifact = lower(deployed, recipe, "executorch", place, options=options, allow_unproven=unproven)
     return LoweredProgram(deployed, recipe, artifact)

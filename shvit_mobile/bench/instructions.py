@@ -69,7 +69,7 @@ def count_artifacts(
             "`calibration` is missing.", why="Stock quantizers need images.", parameter="calibration"
         )
     for artifact in artifacts:
-        check_emulated(artifact)
+        check_emulated(artifact, *cpus)
     sysroot, counter = open_sysroot(), open_counter()
     report_step = progress or (lambda *_: None)
     subjects = [create_subject(artifact) for artifact in artifacts]

@@ -59,6 +59,18 @@ def _(x: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.empty_like(x, dtype=dtype)
 
 
+def check_fp16_constants(module: nn.Module, parameter: str) -> None:
+    """Raise `VerificationFailed`, which names a parameter to set to fp32, if fp16 cannot represent a constant."""
+    for name, values in module.state_dict().items():
+        if values.is_floating_point() and not torch.equal(values.isfinite(), values.half().isfinite()):
+            raise VerificationFailed(
+                f"{name} reaches {float(values[values.isfinite()].abs().max()):.3g}, which is infinite in fp16.",
+                why=f"The largest number of fp16 is {torch.finfo(torch.float16).max:g}.",
+                hint=f"Set `{parameter}=fp32`.",
+                parameter=parameter,
+            )
+
+
 class HalfPrecision(nn.Module):
     """A module that computes in fp16 between a float32 input and float32 outputs, one or several.
 
@@ -71,14 +83,7 @@ class HalfPrecision(nn.Module):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        for name, values in module.state_dict().items():
-            if values.is_floating_point() and not torch.equal(values.isfinite(), values.half().isfinite()):
-                raise VerificationFailed(
-                    f"{name} reaches {float(values[values.isfinite()].abs().max()):.3g}, which is infinite in fp16.",
-                    why=f"The largest number of fp16 is {torch.finfo(torch.float16).max:g}.",
-                    hint="Set `precision=fp32`.",
-                    parameter="precision",
-                )
+        check_fp16_constants(module, "precision")
         for part in module.modules():
             if isinstance(part, fx.GraphModule):
                 _replace_dtype(part)

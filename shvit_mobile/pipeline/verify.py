@@ -148,12 +148,27 @@ def _check_finite(artifact: Artifact, name: str, values: NDArray[np.float32], ex
     """Raise `VerificationFailed` if an output has another shape than it should, or values that are not finite."""
     if values.shape == expected.shape and np.isfinite(values).all():
         return
+    parameter = "float_dtype" if _has_fp16_floats(artifact) else "precision"
     raise VerificationFailed(
         f"{artifact.path.name} gives {name} of shape {values.shape[1:]}, of which "
         f"{int((~np.isfinite(values)).any(axis=0).sum())} values are not finite.",
         why="fp16 overflows above 65504, or the checkpoint holds extreme values.",
-        hint="Set `precision=fp32`.",
-        parameter="precision",
+        hint=f"Set `{parameter}=fp32`.",
+        parameter=parameter,
+    )
+
+
+def _has_fp16_floats(artifact: Artifact) -> bool:
+    """Return whether what int8 leaves in float computes in fp16."""
+    return artifact.manifest.options.get("float_dtype") == "fp16"
+
+
+def _build_overflow_error(what: str, parameter: str) -> VerificationFailed:
+    return VerificationFailed(
+        what,
+        why="fp16 overflows above 65504; inside a norm this gives zeros instead of an error.",
+        hint=f"Set `{parameter}=fp32`. If that works, a value of the model is too large for fp16.",
+        parameter=parameter,
     )
 
 
@@ -166,12 +181,7 @@ def _check_bound(artifact: Artifact, name: str, error: float, tolerance: float) 
         f"{LOWERING_FACTOR * tolerance:.2g} is allowed."
     )
     if artifact.manifest.precision == "fp16":
-        raise VerificationFailed(
-            what,
-            why="fp16 overflows above 65504; inside a norm this gives zeros instead of an error.",
-            hint="Set `precision=fp32`. If that works, a value of the model is too large for fp16.",
-            parameter="precision",
-        )
+        raise _build_overflow_error(what, "precision")
     raise VerificationFailed(
         what,
         why="The artifact was run and does not compute what the checkpoint does.",
@@ -225,9 +235,14 @@ def _check_simulation(
     in_blocks = bool(artifact.manifest.options.get("block"))
     bound = compute_simulation_bound(artifact.manifest.precision, noise, signal, in_blocks=in_blocks)
     if error > bound:
-        raise VerificationFailed(
+        what = (
             f"{_name_values(name)} of {artifact.path.name} differ from those of its recipe in PyTorch by {error:.2g} "
-            f"(root mean square); {bound:.2g} is allowed.",
+            f"(root mean square); {bound:.2g} is allowed."
+        )
+        if _has_fp16_floats(artifact):
+            raise _build_overflow_error(what, "float_dtype")
+        raise VerificationFailed(
+            what,
             why="The artifact was run and does not compute what its recipe says.",
             hint="Please report it with the output of: shvit-mobile doctor --json",
         )

@@ -39,19 +39,25 @@ NEAREST_PRECISIONS: dict[QualifiedTarget, dict[Precision, tuple[Precision, str]]
     },
 }
 
-# What an artifact needs to load, where some phones in use do not have it.
-HARDWARE_REQUIREMENTS: dict[tuple[QualifiedTarget, Precision], str] = {
-    ("executorch", "fp16"): "a CPU with fp16 arithmetic (ARMv8.2 or newer: Cortex-A55, Cortex-A75, Apple A11); on an "
-    "older one it does not load",
-}
+
+def needs_fp16_arithmetic(manifest: Manifest) -> bool:
+    """Return whether an artifact loads only on a CPU with fp16 arithmetic."""
+    return manifest.qualified_target == "executorch" and (
+        manifest.precision == "fp16" or manifest.options.get("float_dtype") == "fp16"
+    )
 
 
 def list_requirements(manifest: Manifest) -> list[str]:
     """Return one sentence for each thing that an artifact needs to load, where some phones in use do not have it."""
-    needs = [HARDWARE_REQUIREMENTS.get((manifest.qualified_target, manifest.precision))]
+    needs = []
+    if needs_fp16_arithmetic(manifest):
+        needs.append(
+            "a CPU with fp16 arithmetic (ARMv8.2 or newer: Cortex-A55, Cortex-A75, Apple A11); on an older one it does "
+            "not load"
+        )
     if manifest.target == "coreml" and manifest.sizes:
         needs.append("iOS 18 or macOS 15: each of its sizes is a function of the package, and older ones run none")
-    return [f"{manifest.artifact.name} needs {need}." for need in needs if need]
+    return [f"{manifest.artifact.name} needs {need}." for need in needs]
 
 
 # Why a target keeps a kind in float that the recipe has in int8 (default: ONLY_CONVOLUTION_RANGES).

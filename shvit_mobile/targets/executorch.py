@@ -23,7 +23,7 @@ from shvit_mobile.contracts.manifest import (
 from shvit_mobile.contracts.recipe import INT8_ARITHMETIC, Precision, Recipe
 from shvit_mobile.deploy.exporting import export_model, share_node_histories
 from shvit_mobile.deploy.form import DeployForm
-from shvit_mobile.deploy.fp16_form import HalfPrecision, rewrite_for_fp16
+from shvit_mobile.deploy.fp16_form import HalfPrecision, check_fp16_constants, rewrite_for_fp16
 from shvit_mobile.deploy.head_equalization import equalize_head
 from shvit_mobile.deploy.layers import find_head
 from shvit_mobile.deploy.space_to_depth_stem import compute_border_values, convert_stem_to_space_to_depth
@@ -51,9 +51,10 @@ PRECISIONS: dict[Delegate, tuple[Precision, ...]] = {
 }
 STEMS = ("plain", "space-to-depth")
 HEADS = ("auto", "float", "int8-dynamic")
+FLOAT_DTYPES = ("fp32", "fp16")
 # The options that other delegates do not allow, and why.
 _XNNPACK_OPTIONS = {
-    **dict.fromkeys(("stem", "head"), "It changes what XNNPACK runs."),
+    **dict.fromkeys(("stem", "head", "float_dtype"), "It changes what XNNPACK runs."),
     "etrecord": "It holds the graphs that were lowered to XNNPACK.",
     "bundled": "Its test cases are executed before it is written, which the Python runtime does with XNNPACK only.",
     "more_sizes": "Each size is a method whose weights XNNPACK finds in the file.",
@@ -77,6 +78,8 @@ class ExecuTorchOptions(TargetOptions):
             needs no stride and the graph no padding.
         head: XNNPACK: the head under int8: "int8-dynamic" for equalized int8 weights and an input range from each
             image; "float" for an unchanged head; "auto" for int8 if the head is large.
+        float_dtype: XNNPACK: what int8 leaves in float computes in "fp16" instead of "fp32". It costs phones fewer
+            instructions and needs a CPU with fp16 arithmetic.
         etrecord: XNNPACK: write an ETRecord beside the program: its graphs, for ExecuTorch's developer tools. It holds
             numbers of graphs, which differ from export to export.
         bundled: XNNPACK: write a bundled program beside the program: the same with the goldens as test cases.
@@ -84,7 +87,7 @@ class ExecuTorchOptions(TargetOptions):
             model's own. Each has a method, `forward_HEIGHTxWIDTH`, and all of them share the weights.
 
     Raises:
-        UnknownChoice: If `delegate`, `stem` or `head` is unknown.
+        UnknownChoice: If `delegate`, `stem`, `head` or `float_dtype` is unknown.
         InvalidValue: If a size is out of range, or given twice.
         ConflictingParameters: If an option of XNNPACK is given with another delegate, or `more_sizes` with a file for
             ExecuTorch's developer tools.
@@ -93,6 +96,7 @@ class ExecuTorchOptions(TargetOptions):
     delegate: Delegate = "xnnpack"
     stem: Literal["plain", "space-to-depth"] = "plain"
     head: Literal["auto", "float", "int8-dynamic"] = "auto"
+    float_dtype: Literal["fp32", "fp16"] = "fp32"
     etrecord: bool = False
     bundled: bool = False
     more_sizes: tuple[tuple[int, int], ...] = ()
@@ -105,6 +109,7 @@ class ExecuTorchOptions(TargetOptions):
         parse_choice(self.delegate, DELEGATES, "delegate")
         parse_choice(self.stem, STEMS, "stem")
         parse_choice(self.head, HEADS, "head")
+        parse_choice(self.float_dtype, FLOAT_DTYPES, "float_dtype")
         for name, why in _XNNPACK_OPTIONS.items():
             value = getattr(self, name)
             if self.delegate != "xnnpack" and value != type(self).__dataclass_fields__[name].default:
@@ -124,19 +129,27 @@ class ExecuTorchOptions(TargetOptions):
             )
 
     def check_precision(self, precision: Precision) -> None:
-        """Raise `ConflictingParameters` if the head is int8 and the precision is not."""
+        """Raise `ConflictingParameters` if the head is int8, or the float part fp16, and the precision is not int8."""
         if self.head == "int8-dynamic" and precision not in INT8_ARITHMETIC:
             raise ConflictingParameters(
                 f"{precision} does not allow an int8 head.",
                 hint="Export int8 with `head='int8-dynamic'`, and the other precisions separately.",
                 parameter="head",
             )
+        if self.float_dtype == "fp16" and precision not in INT8_ARITHMETIC:
+            raise ConflictingParameters(
+                f"{precision} does not allow `float_dtype=fp16`.",
+                why="It is the dtype of what int8 leaves in float, and a program in fp16 has it everywhere.",
+                hint="Set `precision=int8`, or leave `float_dtype` out.",
+                parameter="float_dtype",
+            )
 
     @property
     def suffix(self) -> str:
         stem = {"plain": "", "space-to-depth": "-blocks"}[self.stem]
         head = {"auto": "", "float": "-head32", "int8-dynamic": "-head8"}[self.head]
-        return stem + head + format_sizes_suffix(self.more_sizes)
+        floats = {"fp32": "", "fp16": "-fp16"}[self.float_dtype]
+        return stem + head + floats + format_sizes_suffix(self.more_sizes)
 
     def check_model(self, trained: TrainedModel) -> None:
         check_sized_model(trained, self.more_sizes)
@@ -154,7 +167,7 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
         VerificationFailed: If a rewrite is not exact, fp16 cannot represent a weight, or the program contains an
             operator that ExecuTorch gets wrong.
         BadRecipe: If the delegate does not support the precision, or the recipe belongs to another model.
-        ConflictingParameters: If `head` is 'int8-dynamic' and the precision is not int8.
+        ConflictingParameters: If `head` is 'int8-dynamic', or `float_dtype` 'fp16', and the precision is not int8.
         ToolMissing: If executorch is not installed, or for Core ML coremltools.
     """
     precisions = PRECISIONS[options.delegate]
@@ -181,7 +194,15 @@ def build(deployed: DeployForm, recipe: Recipe, path: Path, options: ExecuTorchO
             for size in (deployed.trained.preprocessing.size, *options.more_sizes)
         )
         named = dict(zip((one.method for one in sizes[1:]), others, strict=True))
-        etrecord = lower_to_program(*own, path, partitioner, etrecord=options.etrecord, others=named, simplified=True)
+        etrecord = lower_to_program(
+            *own,
+            path,
+            partitioner,
+            etrecord=options.etrecord,
+            others=named,
+            simplified=True,
+            float_dtype=options.float_dtype,
+        )
     contents = inspect_program(path)
     if contents.wide_softmaxes:
         raise VerificationFailed(
@@ -207,6 +228,8 @@ def _build_method(
 ) -> tuple[nn.Module, tuple[int, ...]]:
     """Return the module to export for the size of a deploy form, and the shape of its input."""
     graph = build_graph(deployed, recipe, options)
+    if options.float_dtype == "fp16":
+        check_fp16_constants(graph, "float_dtype")
     shape = build_input_contract(deployed, options).shape
     return graph if deployed.trained.task == "classify" else ContiguousMaps(graph), shape
 
@@ -304,6 +327,7 @@ def lower_to_program(
     etrecord: bool = False,
     others: Mapping[str, tuple[nn.Module, tuple[int, ...]]] = MappingProxyType({}),
     simplified: bool = False,
+    float_dtype: Literal["fp32", "fp16"] = "fp32",
 ) -> Any:
     """Lower a module and write the program to `path`; return its ETRecord, None if none is asked.
 
@@ -314,18 +338,22 @@ def lower_to_program(
         etrecord: Make an ETRecord.
         others: The same of other methods by name; equal weights are in the file once.
         simplified: Simplify XNNPACK's graph, see `xnnpack_graph.py`; stock programs are as ExecuTorch writes them.
+        float_dtype: In what XNNPACK computes what is in float32 in the module, see `xnnpack_fp16.py`.
     """
     exir = import_library("executorch.exir", "It writes .pte programs.")
     with silence_libraries(), share_node_histories(), torch.no_grad():
         from shvit_mobile.targets.idle_passes import skip_idle_runs
         from shvit_mobile.targets.xnnpack_casts import create_partitioner
+        from shvit_mobile.targets.xnnpack_fp16 import write_graphs_in_fp16
         from shvit_mobile.targets.xnnpack_graph import write_simplified_graphs
 
         exported = {
             name: export_model(one, torch.zeros(size))
             for name, (one, size) in {DEFAULT_METHOD: (module, shape), **others}.items()
         }
-        with skip_idle_runs(), write_simplified_graphs() if simplified else nullcontext():
+        # The last one to enter comes first: graphs are simplified, and then converted.
+        convert = write_graphs_in_fp16() if float_dtype == "fp16" else nullcontext()
+        with skip_idle_runs(), convert, write_simplified_graphs() if simplified else nullcontext():
             edge = exir.to_edge_transform_and_lower(
                 exported, partitioner=[partitioner or create_partitioner()], generate_etrecord=etrecord
             )

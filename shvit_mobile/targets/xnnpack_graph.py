@@ -52,15 +52,15 @@ def simplify_graph(graph: XNNGraph) -> None:
 
     The results stay the same to the bit.
     """
-    values = {_get_tensor(value).id_out: value.xvalue_union for value in graph.xvalues}
+    values = {get_tensor(value).id_out: value.xvalue_union for value in graph.xvalues}
     while _merge_permutations(graph, values) or _drop_relu(graph, values) or _move_integers(graph, values):
         pass
-    used = {value for node in graph.xnodes for _, value in _list_values(node.xnode_union)}
+    used = {value for node in graph.xnodes for _, value in list_values(node.xnode_union)}
     graph.xvalues = [
         value
         for value in graph.xvalues
-        if _get_tensor(value).id_out in {*used, *graph.input_ids, *graph.output_ids}
-        or _get_tensor(value).constant_buffer_idx
+        if get_tensor(value).id_out in {*used, *graph.input_ids, *graph.output_ids}
+        or get_tensor(value).constant_buffer_idx
     ]
 
 
@@ -136,7 +136,7 @@ def _bypass(graph: XNNGraph, values: dict[int, Any], node: Any) -> bool:
     if node.output_id in graph.output_ids or not _is_described_alike(values[node.input_id], values[node.output_id]):
         return False
     for reader in _find_readers(graph, node.output_id):
-        for name, value in _list_values(reader):
+        for name, value in list_values(reader):
             if value == node.output_id and name != "output_id":
                 setattr(reader, name, node.input_id)
     graph.xnodes = [one for one in graph.xnodes if one.xnode_union is not node]
@@ -158,11 +158,11 @@ def _find_readers(graph: XNNGraph, value: int) -> list[Any]:
     return [
         node.xnode_union
         for node in graph.xnodes
-        if any(read == value and name != "output_id" for name, read in _list_values(node.xnode_union))
+        if any(read == value and name != "output_id" for name, read in list_values(node.xnode_union))
     ]
 
 
-def _list_values(node: Any) -> Iterator[tuple[str, int]]:
+def list_values(node: Any) -> Iterator[tuple[str, int]]:
     """Yield the fields of a node that hold numbers of values."""
     for field in fields(node):
         if field.name.endswith("_id"):
@@ -173,6 +173,6 @@ def _get_output(node: Any) -> int | None:
     return getattr(node.xnode_union, "output_id", None)
 
 
-def _get_tensor(value: Any) -> XNNTensorValue:
+def get_tensor(value: Any) -> XNNTensorValue:
     union = value.xvalue_union
     return union.tensor_value if isinstance(union, XNNQuantizedTensorValue) else union

@@ -80,6 +80,11 @@ IOS18 = CoreMLOptions(deployment_target="iOS18", block=7)
             ConflictingParameters,
             "head",
         ),
+        (
+            {"targets": ["executorch"], "options": {"executorch": ExecuTorchOptions(float_dtype="fp16")}},
+            ConflictingParameters,
+            "float_dtype",
+        ),
         (INT8 | {"passes": ["luck"]}, UnknownChoice, "PTQ pass"),
         (INT8 | {"observer": "luck"}, UnknownChoice, "observer"),
         (INT8 | {"activations": "luck"}, UnknownChoice, "activation scheme"),

@@ -18,7 +18,7 @@ from shvit_mobile.contracts.recipe import (
 from shvit_mobile.deploy.fold import to_deploy_form
 from shvit_mobile.errors import BadRecipe
 from shvit_mobile.pipeline.lower import TARGET_MODULES, lower
-from shvit_mobile.targets.capabilities import HARDWARE_REQUIREMENTS, NEAREST_PRECISIONS, list_unsupported
+from shvit_mobile.targets.capabilities import NEAREST_PRECISIONS, list_unsupported
 from tests.builders import build_random_shvit, build_trained_model
 
 ALL_TARGETS: tuple[QualifiedTarget, ...] = get_args(QualifiedTarget)
@@ -42,10 +42,6 @@ def test_every_supported_precision_is_supported_as_calibration_writes_it(
     kinds = PALETTE_FLOAT_KINDS if precision in PALETTE_PRECISIONS else FLOAT_KINDS
     sentences = list_unsupported(Recipe(precision=precision, float_kinds=kinds), target)
     assert len(sentences) == (precision in NEAREST_PRECISIONS[target])
-
-
-def test_what_an_artifact_needs_is_said_of_artifacts_that_exist() -> None:
-    assert not [key for key in HARDWARE_REQUIREMENTS if key[1] in NEAREST_PRECISIONS[key[0]]]
 
 
 def test_an_unsupported_precision_is_rejected_with_the_nearest(tmp_path: Path) -> None:

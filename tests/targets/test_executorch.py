@@ -128,7 +128,7 @@ def test_the_contract_is_one_image_of_the_size_with_pixels() -> None:
     manifest = lower_program("fp32").artifact.manifest
     assert manifest.input.shape == (1, 3, *SIZE)
     assert (manifest.input.kind, manifest.input.values, manifest.input.dtype) == ("tensor", "pixels", "float32")
-    assert manifest.options == {"delegate": "xnnpack", "stem": "plain", "head": "auto"}
+    assert manifest.options == {"delegate": "xnnpack", "stem": "plain", "head": "auto", "float_dtype": "fp32"}
     assert manifest.versions["executorch"].startswith("1.")
 
 
@@ -221,7 +221,7 @@ def test_a_recipe_of_another_model_is_rejected(tmp_path: Path) -> None:
 
 
 def test_options_are_checked_and_frozen() -> None:
-    for options in ({"delegate": "mps"}, {"stem": "patchify"}, {"head": "int4"}):
+    for options in ({"delegate": "mps"}, {"stem": "patchify"}, {"head": "int4"}, {"float_dtype": "bf16"}):
         with pytest.raises(UnknownChoice) as error:
             ExecuTorchOptions(**options)  # type: ignore[arg-type]
         assert {error.value.parameter: error.value.value} == options

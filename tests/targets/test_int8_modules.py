@@ -18,12 +18,16 @@ from shvit_mobile.families.any_module import wrap_module
 from shvit_mobile.pipeline.lower import lower
 from shvit_mobile.runtimes import open_runner
 from shvit_mobile.targets.executorch import ExecuTorchOptions
+from shvit_mobile.targets.target_options import TargetOptions
 from tests.builders import draw_smooth_pixels
 from tests.quantize.builders import build_plain_recipe, simulate_int8
 
 SIZE = (32, 24)
-TARGETS: tuple[Target, ...] = ("coreml", "executorch", "onnx")
-OPTIONS = {"coreml": None, "executorch": ExecuTorchOptions(head="float"), "onnx": None}
+OPTIONS: dict[Target, TargetOptions | None] = {
+    "coreml": None,
+    "executorch": ExecuTorchOptions(head="float"),
+    "onnx": None,
+}
 
 
 class Chain(nn.Module):
@@ -211,16 +215,22 @@ def test_each_call_of_a_layer_has_its_range() -> None:
         simulate_int8(deployed, stranger)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_the_target_answers_as_the_simulation(target: Target, deployed: DeployForm, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("target", "options"),
+    [*OPTIONS.items(), ("executorch", ExecuTorchOptions(head="float", float_dtype="fp16"))],
+    ids=["coreml", "executorch", "onnx", "executorch in fp16"],
+)
+def test_the_target_answers_as_the_simulation(
+    target: Target, options: TargetOptions | None, deployed: DeployForm, tmp_path: Path
+) -> None:
     recipe = build_plain_recipe(deployed)
     pixels = draw_smooth_pixels(8, SIZE, seed=3)
     with torch.no_grad():
         reference, simulated = deployed.module(pixels), simulate_int8(deployed, recipe)(pixels)
-    artifact = lower(deployed, recipe, target, tmp_path, options=OPTIONS[target])
+    artifact = lower(deployed, recipe, target, tmp_path, options=options)
     answer = torch.from_numpy(open_runner(artifact).run(pixels.permute(0, 2, 3, 1).to(torch.uint8).numpy()))
     noise = float((simulated - reference).norm() / reference.norm())
     own = float((answer - simulated).norm() / reference.norm())
     assert noise > 1e-3, "nothing is quantized"
-    # Core ML computes in half precision between int8 layers.
-    assert own < noise * (0.8 if target == "coreml" else 0.4)
+    computes_in_half = target == "coreml" or (options is not None and "fp16" in options.suffix)
+    assert own < noise * (0.8 if computes_in_half else 0.4)

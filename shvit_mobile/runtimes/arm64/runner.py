@@ -16,6 +16,7 @@ from shvit_mobile.runtimes.arm64.process import EmulatedProcess, EmulatorFailed
 from shvit_mobile.runtimes.arm64.sysroot import open_sysroot
 from shvit_mobile.runtimes.executorch import check_contract, load_program
 from shvit_mobile.runtimes.runner import allocate_outputs, check_size, prepare_input, select_logits, split_outputs
+from shvit_mobile.targets.capabilities import needs_fp16_arithmetic
 
 
 class ARM64Runner:
@@ -44,7 +45,7 @@ class ARM64Runner:
             ToolMissing: If the emulator is not set up, or executorch is not installed.
             EmulatorFailed: If it does not run on this CPU.
         """
-        check_emulated(artifact)
+        check_emulated(artifact, cpu)
         self._sysroot = open_sysroot()
         _, method = load_program(artifact.path)  # its errors are clearer than the emulated process's
         check_contract(artifact, method.metadata)
@@ -54,13 +55,6 @@ class ARM64Runner:
         self._start_processes(1)
         try:
             features = self._processes[0].handshake.features
-            if artifact.manifest.precision == "fp16" and "fp16" not in features:
-                raise EmulatorFailed(
-                    f"{artifact.path.name} does not run on the CPU {cpu.name}.",
-                    why="It computes in fp16, and the CPU has no fp16 arithmetic: XNNPACK does not load it there.",
-                    hint="Emulate `cpu=dotprod`. For such phones, export fp32 or int8.",
-                    parameter="cpu",
-                )
         except BaseException:
             self.close()
             raise
@@ -126,11 +120,23 @@ class ARM64Runner:
         self.close()
 
 
-def check_emulated(artifact: Artifact) -> None:
-    """Raise `BadArtifact` unless an artifact is an ExecuTorch program for XNNPACK."""
+def check_emulated(artifact: Artifact, *cpus: CPU) -> None:
+    """Raise `BadArtifact` unless an artifact is an ExecuTorch program for XNNPACK.
+
+    Raises:
+        EmulatorFailed: If it does not load on one of the CPUs.
+    """
     if artifact.manifest.delegate != "xnnpack":
         raise BadArtifact(
             f"{artifact.path.name} cannot run on the emulated ARM64 CPU.",
             why="Only ExecuTorch artifacts (.pte) for XNNPACK can.",
             hint="Export one with `target='executorch'`.",
         )
+    for cpu in cpus:
+        if needs_fp16_arithmetic(artifact.manifest) and "fp16" in cpu.hidden:
+            raise EmulatorFailed(
+                f"{artifact.path.name} does not run on the CPU {cpu.name}.",
+                why="It computes in fp16, and the CPU has no fp16 arithmetic: XNNPACK does not load it there.",
+                hint="Emulate `cpu=dotprod`. For such phones, export fp32, or int8 with `float_dtype=fp32`.",
+                parameter="cpu",
+            )

@@ -73,6 +73,19 @@ def count_network(module: nn.Module, path: Path) -> InstructionReport:
 
 
 @with_marks
+@pytest.mark.parametrize("cpu", ["dotprod", "i8mm"])
+def test_what_int8_leaves_in_float_takes_fewer_instructions_in_fp16(cpu: str) -> None:
+    artifacts = [lower_program("int8", float_dtype=dtype).artifact for dtype in ("fp32", "fp16")]
+    plain, half = count_artifacts(artifacts, cpus=[CPUS[cpu]]).counts
+    assert half.instructions < plain.instructions
+    assert half.work["int8 products"] == plain.work["int8 products"]
+    layers = [one for one in half.operators if one.name.startswith("Convolution") and "DWConv" in one.name]
+    assert layers
+    assert {one.dtype for one in layers} == {"float16"}
+    assert all(one.minimum is not None and one.minimum <= one.instructions for one in layers)
+
+
+@with_marks
 @pytest.mark.parametrize(("cpu", "used"), [("neon", "widening"), ("dotprod", "sdot"), ("i8mm", "smmla")])
 def test_two_counts_are_equal_and_have_the_products_of_the_cpu(cpu: str, used: str) -> None:
     artifact = lower_program("int8").artifact

@@ -6,10 +6,12 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
+from shvit_mobile.bench.instructions import count_artifacts
 from shvit_mobile.contracts.artifact import Artifact
 from shvit_mobile.contracts.recipe import Precision
 from shvit_mobile.demo import CHECKPOINT, TEST_IMAGES
@@ -48,12 +50,18 @@ def test_every_kind_of_program_gives_the_logits_of_this_machine(precision: Preci
     np.testing.assert_allclose(emulated, here, atol=1e-4)
 
 
-def test_half_precision_runs_on_a_cpu_that_has_it_and_is_refused_on_others() -> None:
-    artifact, pixels = lower_program("fp16").artifact, draw_pictures(5)
+@pytest.mark.parametrize(("precision", "float_dtype"), [("fp16", "fp32"), ("int8", "fp16"), ("int8-dynamic", "fp16")])
+def test_half_precision_runs_on_a_cpu_that_has_it_and_is_refused_on_others(
+    precision: Precision, float_dtype: Literal["fp32", "fp16"]
+) -> None:
+    artifact, pixels = lower_program(precision, float_dtype=float_dtype).artifact, draw_pictures(5)
     here = open_runner(artifact).run(pixels)
-    with ARM64Runner(artifact, CPUS["dotprod"], processes=1) as runner:
-        error = np.abs(runner.run(pixels) - here).max()
-    assert 0 < error < artifact.manifest.golden.tolerance  # type: ignore[union-attr]
+    for cpu in ("dotprod", "i8mm"):
+        with ARM64Runner(artifact, CPUS[cpu], processes=1) as runner:
+            error = np.abs(runner.run(pixels) - here).max()
+        assert 0 < error < artifact.manifest.golden.tolerance  # type: ignore[union-attr]
+    with pytest.raises(EmulatorFailed, match="has no fp16 arithmetic"):
+        count_artifacts([artifact], cpus=[CPUS["neon"]])
     with pytest.raises(EmulatorFailed, match="has no fp16 arithmetic") as refusal:
         ARM64Runner(artifact, CPUS["neon"], processes=1)
     assert refusal.value.parameter == "cpu"

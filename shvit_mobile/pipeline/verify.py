@@ -141,14 +141,17 @@ def _flatten(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _compute_tolerances(manifest: Manifest, outputs: Outputs) -> dict[str, float]:
     target, precision = manifest.qualified_target, manifest.precision
-    return {name: compute_tolerance(target, precision, values) for name, values in outputs.items()}
+    half = _has_fp16_floats(manifest)
+    return {
+        name: compute_tolerance(target, precision, values, has_fp16_floats=half) for name, values in outputs.items()
+    }
 
 
 def _check_finite(artifact: Artifact, name: str, values: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
     """Raise `VerificationFailed` if an output has another shape than it should, or values that are not finite."""
     if values.shape == expected.shape and np.isfinite(values).all():
         return
-    parameter = "float_dtype" if _has_fp16_floats(artifact) else "precision"
+    parameter = "float_dtype" if _has_fp16_floats(artifact.manifest) else "precision"
     raise VerificationFailed(
         f"{artifact.path.name} gives {name} of shape {values.shape[1:]}, of which "
         f"{int((~np.isfinite(values)).any(axis=0).sum())} values are not finite.",
@@ -158,9 +161,9 @@ def _check_finite(artifact: Artifact, name: str, values: NDArray[np.float32], ex
     )
 
 
-def _has_fp16_floats(artifact: Artifact) -> bool:
+def _has_fp16_floats(manifest: Manifest) -> bool:
     """Return whether what int8 leaves in float computes in fp16."""
-    return artifact.manifest.options.get("float_dtype") == "fp16"
+    return manifest.options.get("float_dtype") == "fp16"
 
 
 def _build_overflow_error(what: str, parameter: str) -> VerificationFailed:
@@ -239,7 +242,7 @@ def _check_simulation(
             f"{_name_values(name)} of {artifact.path.name} differ from those of its recipe in PyTorch by {error:.2g} "
             f"(root mean square); {bound:.2g} is allowed."
         )
-        if _has_fp16_floats(artifact):
+        if _has_fp16_floats(artifact.manifest):
             raise _build_overflow_error(what, "float_dtype")
         raise VerificationFailed(
             what,

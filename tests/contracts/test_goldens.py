@@ -146,6 +146,8 @@ def test_the_tolerance_grows_with_the_logits_and_with_what_kernels_round() -> No
         > compute_tolerance("executorch", "int8", large)
     )
     assert compute_tolerance("executorch", "int8", large) > compute_tolerance("coreml", "fp16", large)
+    half = compute_tolerance("executorch", "int8", large, has_fp16_floats=True)
+    assert half > compute_tolerance("executorch", "int8", large)
 
 
 def test_goldens_of_the_first_version_are_read_and_have_no_tolerance_for_reduced_scale(artifact: Artifact) -> None:

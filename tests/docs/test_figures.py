@@ -10,7 +10,7 @@ import pytest
 import readme_table
 
 from shvit_mobile.demo import CHECKPOINT
-from shvit_mobile.targets.tolerances import INT8_TOLERANCE_SHARES, TOLERANCE_SHARES
+from shvit_mobile.targets.tolerances import FP16_FLOATS_TOLERANCE_SHARE, INT8_TOLERANCE_SHARES, TOLERANCE_SHARES
 from tests.docs.markdown import ROOT, read
 
 README, QUANTIZATION, BENCHMARKS, EXPORT, ARM64, MODEL_CARD = (
@@ -120,6 +120,7 @@ def test_tolerances_of_the_guide_are_those_of_the_code() -> None:
         "fp32": TOLERANCE_SHARES["fp32"],
         "fp16, int8-weights, palettes": TOLERANCE_SHARES["fp16"],
         "int8, ExecuTorch": INT8_TOLERANCE_SHARES["executorch"],
+        "int8, ExecuTorch, `--float-dtype fp16`": FP16_FLOATS_TOLERANCE_SHARE,
         "int8, ONNX": INT8_TOLERANCE_SHARES["onnx"],
         "int8, Core ML": INT8_TOLERANCE_SHARES["coreml"],
         "int8, LiteRT": INT8_TOLERANCE_SHARES["litert"],

@@ -30,6 +30,7 @@ from shvit_mobile.pipeline.validate import ValidateConfig, validate
 from shvit_mobile.quantize.calibrate import calibrate_recipe
 from shvit_mobile.quantize.layers import find_dense_layers
 from shvit_mobile.runtimes import open_runner
+from shvit_mobile.targets.executorch import ExecuTorchOptions
 from tests.builders import TINY, build_random_shvit, write_picture_folder
 
 CLASSES, CHANNELS = 3, 16
@@ -133,6 +134,22 @@ def test_int8_is_as_far_from_the_float_model_as_its_simulation(
     # the simulation moves the levels of single maps by up to 2 dB.
     for name, level in wanted.items():
         assert level > 20, name
+        assert found[name] == pytest.approx(level, abs=2.5), name
+    assert np.mean(list(found.values())) == pytest.approx(np.mean(list(wanted.values())), abs=0.5)
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_what_int8_leaves_in_float_can_be_in_fp16(
+    kind: str, get_detector: Callable[[str], Detector], tmp_path: Path
+) -> None:
+    detector = get_detector(kind)
+    options = ExecuTorchOptions(float_dtype="fp16")
+    artifact = lower(detector.deployed, detector.recipe, "executorch", tmp_path, options=options)
+    assert artifact.manifest.delegation is not None
+    assert (artifact.manifest.delegation.delegates, artifact.manifest.delegation.left_operators) == (1, {})
+    wanted = detector.compute_levels(open_runner(detector.lower("executorch")).run_outputs(detector.pixels))
+    found = detector.compute_levels(open_runner(artifact).run_outputs(detector.pixels))
+    for name, level in wanted.items():
         assert found[name] == pytest.approx(level, abs=2.5), name
     assert np.mean(list(found.values())) == pytest.approx(np.mean(list(wanted.values())), abs=0.5)
 

@@ -71,6 +71,7 @@ CASES = [
     ("litert", "fp16", None, 40),
     ("onnx", "int8", None, 15),
     ("executorch", "int8", None, 15),
+    ("executorch", "int8", ExecuTorchOptions(float_dtype="fp16"), 15),
     ("coreml", "int8", None, 15),
     ("litert", "int8", None, 15),
     pytest.param("coreai", "int8", None, 15, marks=needs_coreai),

@@ -243,6 +243,9 @@ def test_a_program_with_fp16_answers_as_with_float32(precision: Any, options: di
     assert manifest.inventory.weight_bytes == plain.artifact.manifest.inventory.weight_bytes
     assert manifest.delegation is not None
     assert (manifest.delegation.delegates, manifest.delegation.left_operators) == (1, {})
+    assert manifest.golden is not None
+    assert plain.artifact.manifest.golden is not None
+    assert manifest.golden.tolerance > 2 * plain.artifact.manifest.golden.tolerance, "phones add in fp16"
     assert "fp16 arithmetic" in list_requirements(manifest)[0]
     assert not list_requirements(plain.artifact.manifest)
 

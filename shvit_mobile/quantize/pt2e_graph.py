@@ -212,14 +212,17 @@ def _annotate_static(
 
 
 def _annotate_moves(node: fx.Node, layer: str) -> None:
-    """Let a layer that moves and pads its own input do so with integers: they have a quarter of the bytes."""
-    value: Any = node.args[0]
-    spec = node.meta[Q_ANNOTATION_KEY].input_qspec_map[value]
-    while get_module_path(value) == layer and Q_ANNOTATION_KEY not in value.meta:
-        value.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
-            input_qspec_map={value.args[0]: spec}, output_qspec=spec, _annotated=True
-        )
-        value = value.args[0]
+    """Let a layer that moves, pads and joins its own input do so with integers: they have a quarter of the bytes."""
+    spec = node.meta[Q_ANNOTATION_KEY].input_qspec_map[node.args[0]]
+    waiting: list[Any] = [node.args[0]]
+    while waiting:
+        value = waiting.pop()
+        if get_module_path(value) == layer and Q_ANNOTATION_KEY not in value.meta:
+            sources = value.all_input_nodes
+            value.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(
+                input_qspec_map=dict.fromkeys(sources, spec), output_qspec=spec, _annotated=True
+            )
+            waiting += sources
 
 
 def _find_producer_qspec(value: Any) -> FixedQParamsQuantizationSpec | None:

@@ -1,8 +1,9 @@
 """The first convolution of an int8 program for XNNPACK, on pairs of pixels that are moved as integers.
 
 XNNPACK needs channels last. It moves three colors one value at a time, in float, and its int8 kernels take inputs four
-or eight at a time and so multiply by zeros beside three colors. Two neighbors in a row are a position of six channels:
-half as many values to move, each of two bytes instead of four, and six positions in a window instead of nine.
+or eight at a time and so multiply by zeros beside three colors. Two neighbors in a row, in all colors and in the three
+rows of a window, are a position of eighteen channels instead: a window has two positions instead of nine. Rows are
+copied as they lie in memory, and pairs are moved with two bytes at a time, in nine planes.
 """
 
 from copy import deepcopy
@@ -24,7 +25,8 @@ from shvit_mobile.quantize.layers import select_int8_ranges
 class PixelPairConv(nn.Conv2d):
     """A 3x3 convolution at stride 2, padded by 1, of an image with an even width; channels last inside.
 
-    Input: shape (1, channels, height, width). Channel `2 * c + i` of position x is channel c of pixel `2 * x + i`.
+    Input: shape (1, channels, height, width). A position (y, x) has pixels `2 * x` and `2 * x + 1` of rows `2 * y - 1`,
+    `2 * y` and `2 * y + 1`: its channel `2 * (row * channels + c) + i` is channel c of pixel `2 * x + i`.
 
     Attributes:
         border: The value around the image.
@@ -34,12 +36,13 @@ class PixelPairConv(nn.Conv2d):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         out, channels = conv.weight.shape[:2]
-        super().__init__(2 * channels, out, (3, 2), stride=(2, 1))
+        super().__init__(6 * channels, out, (1, 2))
         self.to(conv.weight)
         # Of the pair before, a window has the second pixel.
-        weight = conv.weight.new_zeros(out, channels, 2, 3, 2)
-        weight[:, :, 1, :, 0] = conv.weight[..., 0]
-        weight[:, :, 0, :, 1], weight[:, :, 1, :, 1] = conv.weight[..., 1], conv.weight[..., 2]
+        weight = conv.weight.new_zeros(out, 3, channels, 2, 1, 2)
+        rows = conv.weight.transpose(1, 2)
+        weight[:, :, :, 1, 0, 0] = rows[..., 0]
+        weight[:, :, :, 0, 0, 1], weight[:, :, :, 1, 0, 1] = rows[..., 1], rows[..., 2]
         self.weight = nn.Parameter(weight.reshape(self.weight.shape))
         self.bias = nn.Parameter(get_bias(conv).clone())
         for name, buffer in conv.named_buffers():
@@ -48,10 +51,14 @@ class PixelPairConv(nn.Conv2d):
 
     def forward(self, image: Tensor) -> Tensor:
         _, channels, height, width = image.shape
-        pairs = image.reshape(1, channels, height, width // 2, 2).permute(0, 2, 3, 1, 4)
-        # Padded as rows of numbers: XNNPACK copies what lies between two pads, which would be a single position.
-        rows = F.pad(pairs.reshape(1, height, width * channels), (2 * channels, 0, 1, height % 2), value=self.border)
-        positions = rows.reshape(1, height + 1 + height % 2, width // 2 + 1, 2 * channels)
+        rows, pairs = -(-height // 2), width // 2 + 1
+        # A pair on the left and two rows at the top, of which a window has the nearer halves.
+        planes = F.pad(image.reshape(channels, height, width), (2, 0, 2, height % 2), value=self.border)
+        split = planes.reshape(channels, rows + 1, 2, 2 * pairs)
+        above, inside = split[:, :-1, 1:], split[:, 1:]
+        windows = torch.cat([above, inside[:, :, :1], inside[:, :, 1:]])
+        positions = windows.reshape(3 * channels, rows, pairs, 2).permute(1, 2, 0, 3)
+        positions = positions.reshape(1, rows, pairs, 6 * channels)
         return super().forward(positions.permute(0, 3, 1, 2))
 
 

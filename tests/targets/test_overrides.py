@@ -110,11 +110,10 @@ def test_core_ml_stores_the_chosen_integers_and_scales(artifacts, overrides: Par
 def test_executorch_stores_the_chosen_integers(artifacts, overrides: ParameterOverrides) -> None:
     program = artifacts("executorch").path.read_bytes()
     for name, integers in select_integers(overrides).items():
-        if name == FIRST:  # in pairs of pixels, the first of a row with zeros beside it
-            columns = integers.permute(0, 2, 3, 1)
-            before = torch.stack([torch.zeros_like(columns[:, :, 0]), columns[:, :, 0]], -1)
-            after = torch.stack([columns[:, :, 1], columns[:, :, 2]], -1)
-            assert torch.stack([before, after], 2).contiguous().numpy().tobytes() in program
+        if name == FIRST:  # in pairs of pixels of three rows, with zeros beside the first pixel of a window
+            first, second, third = integers.transpose(1, 2).unbind(-1)
+            pairs = [torch.stack([torch.zeros_like(first), first], -1), torch.stack([second, third], -1)]
+            assert torch.stack(pairs, 1).contiguous().numpy().tobytes() in program
             continue
         # Channels last, as XNNPACK wants them.
         assert integers.permute(0, 2, 3, 1).contiguous().numpy().tobytes() in program, name

@@ -2,8 +2,9 @@
 
 ExecuTorch moves a value to channels last and back for each operator that asks for it, one at a time: a permutation in
 the model that undoes such a move stays, and so does the move. A relu in front of int8 stays, too, although integers
-whose zero is the smallest of them cut off what is below; and behind a copy in the exported graph, integers are moved as
-floats. This is imported on first use, because it imports ExecuTorch.
+whose zero is the smallest of them cut off what is below; behind a copy in the exported graph, integers are moved as
+floats; and zeros are copied around a map that a convolution could pad itself. This is imported on first use, because it
+imports ExecuTorch.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ from executorch.backends.xnnpack import xnnpack_preprocess
 from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import (
     PerTensorQuant,
     XNNClamp,
+    XNNConv2d,
     XNNConvert,
+    XNNDepthwiseConv2d,
     XNNGraph,
     XNNQuantizedTensorValue,
     XNNStaticConstantPad,
@@ -48,12 +51,13 @@ def write_simplified_graphs() -> Iterator[None]:
 
 
 def simplify_graph(graph: XNNGraph) -> None:
-    """Remove in place permutations that undo each other, relus that integers imply, and conversions around moves.
+    """Remove in place permutations that undo each other, implied relus and pads, and conversions around moves.
 
     The results stay the same to the bit.
     """
     values = {get_tensor(value).id_out: value.xvalue_union for value in graph.xvalues}
-    while _merge_permutations(graph, values) or _drop_relu(graph, values) or _move_integers(graph, values):
+    steps = (_merge_permutations, _drop_relu, _move_integers, _absorb_padding)
+    while any(step(graph, values) for step in steps):
         pass
     used = {value for node in graph.xnodes for _, value in list_values(node.xnode_union)}
     graph.xvalues = [
@@ -117,6 +121,36 @@ def _move_integers(graph: XNNGraph, values: dict[int, Any]) -> bool:
             removed = (after,) if is_read else (before, after)
             graph.xnodes = [one for one in graph.xnodes if not any(one.xnode_union is other for other in removed)]
             return True
+    return False
+
+
+def _absorb_padding(graph: XNNGraph, values: dict[int, Any]) -> bool:
+    """Let convolutions pad their input themselves where zeros are put around rows and columns of a map."""
+    for node in graph.xnodes:
+        pad = node.xnode_union
+        if not isinstance(pad, XNNStaticConstantPad) or pad.padding_value != 0 or pad.output_id in graph.output_ids:
+            continue
+        before, after = list(pad.pre_paddings), list(pad.post_paddings)
+        readers = _find_readers(graph, pad.output_id)
+        if len(before) != 4 or min(before + after) < 0 or any((before[0], before[3], after[0], after[3])):
+            continue
+        parameters = [_get_parameters(values[number]) for number in (pad.input_id, pad.output_id)]
+        if (
+            parameters[0] != parameters[1]
+            or not readers
+            or not all(
+                isinstance(reader, XNNConv2d | XNNDepthwiseConv2d) and reader.input1_id == pad.output_id
+                for reader in readers
+            )
+        ):
+            continue
+        for reader in readers:
+            reader.padding_top, reader.padding_left = reader.padding_top + before[1], reader.padding_left + before[2]
+            reader.padding_bottom += after[1]
+            reader.padding_right += after[2]
+            reader.input1_id = pad.input_id
+        graph.xnodes = [one for one in graph.xnodes if one.xnode_union is not pad]
+        return True
     return False
 
 

@@ -51,14 +51,22 @@ class PixelPairConv(nn.Conv2d):
 
     def forward(self, image: Tensor) -> Tensor:
         _, channels, height, width = image.shape
-        rows, pairs = -(-height // 2), width // 2 + 1
-        # A pair on the left and two rows at the top, of which a window has the nearer halves.
-        planes = F.pad(image.reshape(channels, height, width), (2, 0, 2, height % 2), value=self.border)
-        split = planes.reshape(channels, rows + 1, 2, 2 * pairs)
-        above, inside = split[:, :-1, 1:], split[:, 1:]
-        windows = torch.cat([above, inside[:, :, :1], inside[:, :, 1:]])
+        rows = -(-height // 2)
+        # A window at the left begins with the second pixel of a pair of the border. `simplify_graph` leaves a pad with
+        # zeros to the convolution. Any other copies all values, so the row at the top is joined to them instead.
+        left = 2 if self.border else 0
+        planes = image.reshape(channels, height, width)
+        if left or height % 2:
+            planes = F.pad(planes, (left, 0, 0, height % 2), value=self.border)
+        split = planes.reshape(channels, rows, 2, width + left)
+        even, odd = split[:, :, :1], split[:, :, 1:]
+        top = F.pad(split[:, :1, :1], (0, 0, 0, 0, 1, 0), value=self.border)[:, :1]
+        windows = torch.cat([torch.cat([top, odd[:, :-1]], 1), even, odd])
+        pairs = (width + left) // 2
         positions = windows.reshape(3 * channels, rows, pairs, 2).permute(1, 2, 0, 3)
         positions = positions.reshape(1, rows, pairs, 6 * channels)
+        if not left:
+            positions = F.pad(positions, (0, 0, 1, 0))
         return super().forward(positions.permute(0, 3, 1, 2))
 
 

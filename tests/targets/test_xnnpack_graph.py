@@ -123,3 +123,48 @@ def test_permutations_that_undo_each_other_are_dropped(tmp_path: Path) -> None:
     torch.testing.assert_close(outputs[0], network(image).detach(), rtol=1e-5, atol=1e-5)
     # To channels last in front of the first convolution, and what is left behind the second.
     assert (counts[0] > 5, counts[1]) == (True, 2)
+
+
+class PaddingNetwork(nn.Module):
+    """Maps with channels last and a pad in front of two convolutions, one of which pads its input, too."""
+
+    def __init__(self, value: float, padding: tuple[int, ...]) -> None:
+        super().__init__()
+        self.value, self.padding = value, padding
+        self.first, self.second = nn.Conv2d(5, 8, 3, padding=1, stride=2), nn.Conv2d(5, 5, (1, 2), groups=5)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        padded = nn.functional.pad(x.permute(0, 2, 3, 1), self.padding, value=self.value).permute(0, 3, 1, 2)
+        return self.first(padded), self.second(padded)
+
+
+@pytest.mark.parametrize(
+    ("value", "padding", "is_absorbed"),
+    [
+        (0.0, (0, 0, 1, 0), True),
+        (0.0, (0, 0, 2, 3, 1, 4), True),
+        (0.5, (0, 0, 1, 0), False),
+    ],
+)
+def test_zeros_around_a_map_are_left_to_its_convolutions(
+    value: float, padding: tuple[int, ...], is_absorbed: bool, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    network, image = PaddingNetwork(value, padding).eval(), torch.randn(SHAPE)
+    outputs: list[Tensor] = []
+    for simplified in (False, True):
+        path = tmp_path / f"{simplified}.pte"
+        lower_to_program(network, SHAPE, path, simplified=simplified)
+        pads = inspect_program(path).inventory.operators.get("XNNStaticConstantPad", 0)
+        assert pads == (0 if simplified and is_absorbed else 1)
+        answers = Runtime.get().load_program(path).load_method("forward").execute([image])
+        outputs.append(torch.cat([one.flatten() for one in answers]).clone())
+    torch.testing.assert_close(*outputs, rtol=1e-6, atol=1e-6)
+    expected = torch.cat([one.flatten() for one in network(image)])
+    torch.testing.assert_close(outputs[1], expected.detach(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_pad_that_is_an_output_stays() -> None:
+    graph = build_graph([XNNStaticConstantPad([0, 0, 1, 0], [0] * 4, 0.0, 0, 1, 0)], [1], {})
+    simplify_graph(graph)
+    assert list_nodes(graph) == [(XNNStaticConstantPad, 0, 1)]

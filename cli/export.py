@@ -99,9 +99,8 @@ def export(
     delegated = None if require_delegated is None else parse_share("--require-delegated", require_delegated)
     given = (
         model_options(checkpoint=checkpoint, weights=weights, sha256=sha256, model=model, labels=labels, size=size)
-        | drop_none(task=task, crop=crop, mean=mean, std=std)
+        | drop_none(task=task, crop=crop, mean=mean, std=std, padding=padding, padding_value=padding_value)
         | drop_none(resize_mode=resize, interpolation=interpolation, channel_order=channel_order)
-        | drop_none(padding=padding, padding_value=padding_value)
         | calibration_options(calibration, calibration_count, observer, activations, passes, seed)
         | gate_options(validation=validate, labels_csv=labels_csv, validation_count=validate_count)
         | gate_options(max_drop=max_drop, min_agreement=min_agreement, min_top1=min_top1, min_sqnr=min_sqnr)

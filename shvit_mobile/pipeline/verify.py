@@ -25,6 +25,7 @@ from shvit_mobile.quantize.layers import get_call_range, select_int8_ranges
 from shvit_mobile.quantize.observation import observe_ranges
 from shvit_mobile.quantize.overrides import ParameterOverrides, apply_overrides
 from shvit_mobile.runtimes import open_runner
+from shvit_mobile.targets.capabilities import has_fp16_floats
 from shvit_mobile.targets.tolerances import (
     BOUNDED_PRECISIONS,
     LOW_SQNR_DB,
@@ -141,7 +142,7 @@ def _flatten(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _compute_tolerances(manifest: Manifest, outputs: Outputs) -> dict[str, float]:
     target, precision = manifest.qualified_target, manifest.precision
-    half = _has_fp16_floats(manifest)
+    half = has_fp16_floats(manifest)
     return {
         name: compute_tolerance(target, precision, values, has_fp16_floats=half) for name, values in outputs.items()
     }
@@ -151,7 +152,7 @@ def _check_finite(artifact: Artifact, name: str, values: NDArray[np.float32], ex
     """Raise `VerificationFailed` if an output has another shape than it should, or values that are not finite."""
     if values.shape == expected.shape and np.isfinite(values).all():
         return
-    parameter = "float_dtype" if _has_fp16_floats(artifact.manifest) else "precision"
+    parameter = "float_dtype" if has_fp16_floats(artifact.manifest) else "precision"
     raise VerificationFailed(
         f"{artifact.path.name} gives {name} of shape {values.shape[1:]}, of which "
         f"{int((~np.isfinite(values)).any(axis=0).sum())} values are not finite.",
@@ -159,11 +160,6 @@ def _check_finite(artifact: Artifact, name: str, values: NDArray[np.float32], ex
         hint=f"Set `{parameter}=fp32`.",
         parameter=parameter,
     )
-
-
-def _has_fp16_floats(manifest: Manifest) -> bool:
-    """Return whether what int8 leaves in float computes in fp16."""
-    return manifest.options.get("float_dtype") == "fp16"
 
 
 def _build_overflow_error(what: str, parameter: str) -> VerificationFailed:
@@ -242,7 +238,7 @@ def _check_simulation(
             f"{_name_values(name)} of {artifact.path.name} differ from those of its recipe in PyTorch by {error:.2g} "
             f"(root mean square); {bound:.2g} is allowed."
         )
-        if _has_fp16_floats(artifact.manifest):
+        if has_fp16_floats(artifact.manifest):
             raise _build_overflow_error(what, "float_dtype")
         raise VerificationFailed(
             what,

@@ -40,11 +40,14 @@ NEAREST_PRECISIONS: dict[QualifiedTarget, dict[Precision, tuple[Precision, str]]
 }
 
 
+def has_fp16_floats(manifest: Manifest) -> bool:
+    """Return whether what int8 leaves in float computes in fp16 in an ExecuTorch artifact."""
+    return manifest.options.get("float_dtype") == "fp16"
+
+
 def needs_fp16_arithmetic(manifest: Manifest) -> bool:
     """Return whether an artifact loads only on a CPU with fp16 arithmetic."""
-    return manifest.qualified_target == "executorch" and (
-        manifest.precision == "fp16" or manifest.options.get("float_dtype") == "fp16"
-    )
+    return manifest.qualified_target == "executorch" and (manifest.precision == "fp16" or has_fp16_floats(manifest))
 
 
 def list_requirements(manifest: Manifest) -> list[str]:

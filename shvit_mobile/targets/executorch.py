@@ -1,7 +1,6 @@
 """The ExecuTorch target: lower a deploy form to a .pte program for XNNPACK on phone CPUs, Core ML, or Vulkan."""
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -344,16 +343,15 @@ def lower_to_program(
     with silence_libraries(), share_node_histories(), torch.no_grad():
         from shvit_mobile.targets.idle_passes import skip_idle_runs
         from shvit_mobile.targets.xnnpack_casts import create_partitioner
-        from shvit_mobile.targets.xnnpack_fp16 import write_graphs_in_fp16
-        from shvit_mobile.targets.xnnpack_graph import write_simplified_graphs
+        from shvit_mobile.targets.xnnpack_fp16 import convert_graph
+        from shvit_mobile.targets.xnnpack_graph import change_graphs, simplify_graph
 
         exported = {
             name: export_model(one, torch.zeros(size))
             for name, (one, size) in {DEFAULT_METHOD: (module, shape), **others}.items()
         }
-        # The last one to enter comes first: graphs are simplified, and then converted.
-        convert = write_graphs_in_fp16() if float_dtype == "fp16" else nullcontext()
-        with skip_idle_runs(), convert, write_simplified_graphs() if simplified else nullcontext():
+        changes = [simplify_graph] * simplified + [convert_graph] * (float_dtype == "fp16")
+        with skip_idle_runs(), change_graphs(*changes):
             edge = exir.to_edge_transform_and_lower(
                 exported, partitioner=[partitioner or create_partitioner()], generate_etrecord=etrecord
             )

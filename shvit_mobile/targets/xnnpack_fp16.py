@@ -6,13 +6,10 @@ graph, around operators without kernels for fp16, and from the image to the firs
 are not exact in fp16 (see `deploy/fp16_form.py`). This is imported on first use, because it imports ExecuTorch.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
 import numpy as np
-from executorch.backends.xnnpack import xnnpack_preprocess
 from executorch.backends.xnnpack.serialization import xnnpack_graph_schema as xnn
 from executorch.backends.xnnpack.utils.xnnpack_constants import XNN_INVALID_VALUE_ID
 
@@ -37,22 +34,6 @@ HALF_OPERATORS = (
     *(xnn.XNNConcatenate2, xnn.XNNConcatenate3, xnn.XNNConcatenate4, xnn.XNNConcatenate5),
     *(xnn.XNNStaticConstantPad, xnn.XNNStaticReshape, xnn.XNNStaticSlice, xnn.XNNStaticTranspose, xnn.XNNConvert),
 )
-
-
-@contextmanager
-def write_graphs_in_fp16() -> Iterator[None]:
-    """Inside the context, ExecuTorch writes each XNNPACK graph after `convert_graph`."""
-    write: Callable[..., bytes] = xnnpack_preprocess.serialize_xnnpack_binary
-
-    def write_converted(graph: xnn.XNNGraph, constants: bytearray) -> bytes:
-        convert_graph(graph)
-        return write(graph, constants)
-
-    xnnpack_preprocess.serialize_xnnpack_binary = write_converted
-    try:
-        yield
-    finally:
-        xnnpack_preprocess.serialize_xnnpack_binary = write
 
 
 def convert_graph(graph: xnn.XNNGraph) -> None:

@@ -35,15 +35,16 @@ _MOVES = (XNNStaticConstantPad, XNNStaticReshape, XNNStaticSlice, XNNStaticTrans
 
 
 @contextmanager
-def write_simplified_graphs() -> Iterator[None]:
-    """Inside the context, ExecuTorch writes each XNNPACK graph after `simplify_graph`."""
+def change_graphs(*changes: Callable[[XNNGraph], None]) -> Iterator[None]:
+    """Inside the context, ExecuTorch writes each XNNPACK graph after `changes`, which work in place, in their order."""
     write: Callable[..., bytes] = xnnpack_preprocess.serialize_xnnpack_binary
 
-    def write_simplified(graph: XNNGraph, constants: bytearray) -> bytes:
-        simplify_graph(graph)
+    def write_changed(graph: XNNGraph, constants: bytearray) -> bytes:
+        for change in changes:
+            change(graph)
         return write(graph, constants)
 
-    xnnpack_preprocess.serialize_xnnpack_binary = write_simplified
+    xnnpack_preprocess.serialize_xnnpack_binary = write_changed
     try:
         yield
     finally:
@@ -145,7 +146,8 @@ def _absorb_padding(graph: XNNGraph, values: dict[int, Any]) -> bool:
         ):
             continue
         for reader in readers:
-            reader.padding_top, reader.padding_left = reader.padding_top + before[1], reader.padding_left + before[2]
+            reader.padding_top += before[1]
+            reader.padding_left += before[2]
             reader.padding_bottom += after[1]
             reader.padding_right += after[2]
             reader.input1_id = pad.input_id
